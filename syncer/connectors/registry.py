@@ -1,0 +1,48 @@
+"""The apps that Counterpart knows: adding one is a folder and a line here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from django.conf import settings
+
+from syncer.connectors.base import Account, App, Connector, Meter
+
+CONNECTORS = {
+    "carddav": "syncer.connectors.carddav.connector.CardDav",
+    "salesmate": "syncer.connectors.salesmate.connector.Salesmate",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the settings say to connectors."""
+
+    allow_private_hosts: bool
+    urls: Mapping[str, str]
+
+
+class ConnectorClass(Protocol):
+    app: App
+
+    def __call__(self, account: Account, options: Options, meter: Meter | None = None) -> Connector: ...
+
+
+def connector_class(slug: str) -> ConnectorClass:
+    """Raises KeyError for an app that is not known."""
+    module, _, name = CONNECTORS[slug].rpartition(".")
+    found: ConnectorClass = getattr(import_module(module), name)
+    return found
+
+
+def apps() -> list[App]:
+    return [connector_class(slug).app for slug in CONNECTORS]
+
+
+def options() -> Options:
+    return Options(settings.ALLOW_PRIVATE_HOSTS, {"salesmate": settings.SALESMATE_URL})
+
+
+def connect(account: Account, meter: Meter | None = None) -> Connector:
+    return connector_class(account.app)(account, options(), meter)
