@@ -232,7 +232,11 @@ class WriteResult:
 
 
 class ConnectorError(Exception):
-    """Base of all that can go wrong with an app. The text is for people, says what to do next, and holds no secret."""
+    """Base of all that can go wrong with an app. The text is for people, says what to do next, and holds no secret.
+
+    `account` is the key of the account it happened in, set by the engine."""
+
+    account: int | None = None
 
 
 class RecordGone(ConnectorError):

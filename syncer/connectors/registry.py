@@ -46,3 +46,9 @@ def options() -> Options:
 
 def connect(account: Account, meter: Meter | None = None) -> Connector:
     return connector_class(account.app)(account, options(), meter)
+
+
+def calls_per_hour(slug: str) -> int | None:
+    """How many calls an hour one login of this app may make: the setting where there is one, else what the app says."""
+    chosen: int | None = getattr(settings, f"{slug.upper()}_CALLS_PER_HOUR", None)
+    return chosen if chosen is not None else connector_class(slug).app.capabilities.calls_per_hour

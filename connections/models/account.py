@@ -1,0 +1,63 @@
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from connections.models.client import Client
+from connections.secrets import EncryptedJSONField
+
+
+class Account(models.Model):
+    """One login to one app. Any number of connections can use it."""
+
+    class Status(models.TextChoices):
+        CONNECTED = "connected", "Connected"
+        NEEDS_AUTHORIZATION = "needs_authorization", "Needs authorisation"
+        DISABLED = "disabled", "Disabled"
+
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    client = models.ForeignKey(Client, models.PROTECT, related_name="accounts")
+    app = models.CharField(max_length=40)
+    label = models.CharField(max_length=200)
+    settings = models.JSONField(default=dict, blank=True)
+    identity = models.CharField(max_length=500, blank=True, editable=False)
+    status = models.CharField(max_length=30, choices=Status.choices, default=Status.NEEDS_AUTHORIZATION)
+    status_text = models.TextField(blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    api_share = models.PositiveSmallIntegerField(
+        default=80, help_text="How much of the app's hourly calls we may use, in percent; the rest is for other tools."
+    )
+
+    class Meta:
+        ordering: ClassVar = ["client", "label"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["client", "label"], name="account_label_once"),
+            models.UniqueConstraint(
+                fields=["client", "app", "identity"], condition=~Q(identity=""), name="account_login_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["connected", "needs_authorization", "disabled"]), name="account_status_known"
+            ),
+            models.CheckConstraint(condition=Q(api_share__gte=1, api_share__lte=100), name="account_api_share_percent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def lease_key(self) -> str:
+        """The same login has the same lease and the same call budget, whichever client it belongs to."""
+        return f"{self.app}:{self.identity or self.code}"
+
+
+class Credential(models.Model):
+    """The secrets of one account, apart so that no list ever decrypts them."""
+
+    account = models.OneToOneField(Account, models.CASCADE, related_name="credential")
+    secrets = EncryptedJSONField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"Credentials of {self.account_id}"

@@ -1,0 +1,466 @@
+"""The acts of people on the configuration: one function each, called by the admin, the API and commands alike.
+
+Each takes the actor (text, as it stands in the audit trail) and is recorded in the transaction of what it does. Objects
+are reached through their client, so that nobody touches another client's. No call to an app is made inside a
+transaction.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from connections.fieldtypes import default_lines
+from connections.models import (
+    Account,
+    Action,
+    Client,
+    Condition,
+    ConfigVersion,
+    Connection,
+    Credential,
+    FieldMapping,
+    Rule,
+)
+from connections.models.connection import SIDES, SideName
+from connections.validation import activation_problems, mapping_problems, rule_problems, setting_problems
+from portal.clock import SYSTEM, Clock
+from syncer.audit.chain import PORTAL, Entry, append
+from syncer.audit.format import JSON, canonical
+from syncer.connectors.base import Account as Login
+from syncer.connectors.base import AuthFailed, Connector, ConnectorError, Field, Identity, Meter, Misconfigured
+from syncer.connectors.registry import calls_per_hour, connect, connector_class
+from syncer.rates import Budget
+
+Connect = Callable[[Account, Meter], Connector]
+FIELDS_KEPT_SECONDS = 60
+
+
+class Refused(Exception):
+    """The act does not fit the state; the text is for people and says what to do."""
+
+
+# Accounts
+
+
+def connector_of(account: Account, meter: Meter | None = None) -> Connector:
+    """A connector for an account, with its secrets."""
+    credential = Credential.objects.filter(account=account).first()
+    secrets = credential.secrets if credential is not None else {}
+    return connect(Login(account.app, account.settings, secrets, account.identity), meter)
+
+
+def asked_by_a_person(account: Account, connect_to: Connect, clock: Clock) -> Connector:
+    """The connector for a click: its calls are counted against the same budget as those of runs."""
+    limit = calls_per_hour(account.app)
+    return connect_to(account, Budget(account.lease_key, "people", limit, clock))
+
+
+def create_account(
+    client: Client,
+    actor: str,
+    *,
+    app: str,
+    label: str,
+    settings: Mapping[str, str],
+    credentials: Mapping[str, str],
+    clock: Clock = SYSTEM,
+) -> Account:
+    """Raises ValidationError with messages by field. The account is asked who it is by `check_account`."""
+    clean = cleaned_settings(app, settings, credentials)
+    account = Account(client=client, app=app, label=label.strip(), settings=clean)
+    account.full_clean()
+    with transaction.atomic():
+        account.save()
+        Credential.objects.create(account=account, secrets=dict(credentials))
+        portal_entry("config.changed", actor, account, {"created": True}, clock)
+    return account
+
+
+def update_account(
+    account: Account,
+    actor: str,
+    *,
+    label: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    credentials: Mapping[str, str] | None = None,
+    api_share: int | None = None,
+    clock: Clock = SYSTEM,
+) -> Account:
+    """Change what is given; a credential left out or empty stays. New credentials need a new check."""
+    credential, _ = Credential.objects.get_or_create(account=account, defaults={"secrets": {}})
+    given = {name: value for name, value in (credentials or {}).items() if value != ""}
+    secrets = {**credential.secrets, **given}
+    account.settings = cleaned_settings(account.app, settings if settings is not None else account.settings, secrets)
+    account.label = label.strip() if label is not None else account.label
+    account.api_share = api_share if api_share is not None else account.api_share
+    account.full_clean()
+    with transaction.atomic():
+        if given or settings is not None:
+            account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
+        account.save()
+        if given:
+            credential.secrets = secrets
+            credential.save()
+        portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
+    return account
+
+
+def cleaned_settings(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
+    """The settings as the app wants them; raises ValidationError by field."""
+    problems = setting_problems(app, settings, credentials)
+    if problems:
+        raise ValidationError({name: [text] for name, text in problems.items()})
+    names = {one.name for one in connector_class(app).app.settings}
+    return {name: str(value).strip() for name, value in settings.items() if name in names}
+
+
+def check_account(account: Account, actor: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Identity:
+    """Ask the app who we are, and remember it. Another login than before is another account: refused. Raises
+    ConnectorError or Refused; the account then says why."""
+    try:
+        identity = asked_by_a_person(account, connect_to, clock).check()
+        if account.identity not in ("", identity.key):
+            raise Refused(
+                f"This is another login ({identity.label}) than the one this account was connected with. "
+                "Add it as an account of its own."
+            )
+    except (ConnectorError, Refused) as error:
+        settled = isinstance(error, AuthFailed | Misconfigured | Refused)
+        status = Account.Status.NEEDS_AUTHORIZATION if settled else account.status
+        checked(account, actor, "account.failed", status, str(error), account.identity, clock)
+        raise
+    try:
+        checked(account, actor, "account.authorised", Account.Status.CONNECTED, "", identity.key, clock)
+    except IntegrityError as error:
+        raise Refused(f"{identity.label} is connected already. Take that account.") from error
+    return identity
+
+
+def checked(account: Account, actor: str, kind: str, status: str, text: str, identity: str, clock: Clock) -> None:
+    with transaction.atomic():
+        values = {"status": status, "status_text": text, "identity": identity, "checked_at": clock.now()}
+        Account.objects.filter(pk=account.pk).update(**values)
+        for name, value in values.items():
+            setattr(account, name, value)
+        portal_entry(kind, actor, account, {}, clock, {"text": text, "identity": identity})
+
+
+def delete_account(account: Account, actor: str, clock: Clock = SYSTEM) -> None:
+    used = [*account.left_connections.all(), *account.right_connections.all()]
+    if used:
+        names = ", ".join(connection.name for connection in used)
+        raise Refused(f"{account} is used by {names}. Remove or change that first.")
+    with transaction.atomic():
+        portal_entry("config.changed", actor, account, {"deleted": True}, clock)
+        account.delete()
+
+
+def portal_entry(
+    kind: str,
+    actor: str,
+    account: Account,
+    header: Mapping[str, Any],
+    clock: Clock,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    about = {"client": str(account.client.code), "account": str(account.code), "app": account.app, **header}
+    append(PORTAL, [Entry(kind, actor, about, {"label": account.label, **(payload or {})})], clock.now())
+
+
+def fields_of(
+    account: Account, book: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM
+) -> Sequence[Field]:
+    """The fields of a book, read from the app (kept for a minute). Raises ConnectorError."""
+    name = f"fields:{account.code}:{sha256(book.encode()).hexdigest()}"
+    found: Sequence[Field] | None = cache.get(name)
+    if found is None:
+        found = list(asked_by_a_person(account, connect_to, clock).fields(book))
+        cache.set(name, found, FIELDS_KEPT_SECONDS)
+    return found
+
+
+# Connections
+
+
+def create_connection(
+    client: Client,
+    actor: str,
+    *,
+    name: str,
+    left_account: Account,
+    left_book: str,
+    right_account: Account,
+    right_book: str,
+    connect_to: Connect = connector_of,
+    clock: Clock = SYSTEM,
+    **options: Any,
+) -> Connection:
+    """A draft with the default mapping of its two apps and a rule for either side that takes everybody. Raises
+    ValidationError, ConnectorError."""
+    connection = Connection(
+        client=client,
+        name=name.strip(),
+        left_account=left_account,
+        left_book=left_book,
+        right_account=right_account,
+        right_book=right_book,
+        **options,
+    )
+    check_connection(connection)
+    fields = {side: fields_of(connection.account(side), connection.book_id(side), connect_to, clock) for side in SIDES}
+    with transaction.atomic():
+        connection.save()
+        for line in default_lines(fields["left"], fields["right"]):
+            FieldMapping.objects.create(
+                connection=connection,
+                left_field=line.left_field,
+                right_field=line.right_field,
+                direction=line.direction,
+                is_default=True,
+            )
+        for side in SIDES:
+            label = connector_class(connection.account(side).app).app.label
+            Rule.objects.create(connection=connection, source=side, name=f"Every contact of {label}")
+        save_version(connection, actor, "created", clock)
+    return connection
+
+
+def check_connection(connection: Connection) -> None:
+    """Raises ValidationError by field."""
+    problems: dict[str, str] = {}
+    for side in SIDES:
+        if connection.account(side).client_id != connection.client_id:
+            problems[f"{side}_account"] = "This account belongs to another client."
+    if connection.left_account_id == connection.right_account_id and connection.left_book == connection.right_book:
+        problems["right_book"] = "Left and right are the same book. Choose another."
+    if connection.interval is not None and connection.interval < 60:
+        problems["interval"] = "At least 60 seconds."
+    if problems:
+        raise ValidationError(problems)
+    connection.full_clean(exclude=["version"])
+
+
+BOOK_FIELDS = frozenset({"left_account", "left_book", "right_account", "right_book"})
+COSMETIC = frozenset({"name", "interval", "review", "limits"})
+
+
+def update_connection(
+    connection: Connection, actor: str, changes: Mapping[str, Any], reason: str = "", clock: Clock = SYSTEM
+) -> Connection:
+    """Change settings. The accounts and books of a connection stay as they are: links belong to them."""
+    moved = [name for name in BOOK_FIELDS & set(changes) if changes[name] != getattr(connection, name)]
+    if moved and connection.state != Connection.State.DRAFT:
+        raise Refused("The books of a connection that has run cannot be changed. Make a new connection.")
+    for name, value in changes.items():
+        setattr(connection, name, value)
+    check_connection(connection)
+    with transaction.atomic():
+        connection.save()
+        save_version(connection, actor, reason, clock, reviewed=set(changes) <= COSMETIC)
+    return connection
+
+
+def activate(connection: Connection, actor: str, clock: Clock = SYSTEM, connect_to: Connect = connector_of) -> None:
+    fields = {side: fields_of(connection.account(side), connection.book_id(side), connect_to, clock) for side in SIDES}
+    problems = activation_problems(connection, fields)
+    if problems:
+        raise Refused(" ".join(problems))
+    set_state(connection, actor, Connection.State.ACTIVE, clock)
+
+
+def resume(connection: Connection, actor: str, clock: Clock = SYSTEM, connect_to: Connect = connector_of) -> None:
+    activate(connection, actor, clock, connect_to)
+
+
+def pause(connection: Connection, actor: str, clock: Clock = SYSTEM) -> None:
+    set_state(connection, actor, Connection.State.PAUSED, clock)
+
+
+def set_state(connection: Connection, actor: str, state: str, clock: Clock) -> None:
+    if connection.state == state:
+        return
+    with transaction.atomic():
+        connection.state = state
+        connection.next_run_at = clock.now() if state == Connection.State.ACTIVE else connection.next_run_at
+        connection.save(update_fields=["state", "next_run_at"])
+        note(connection, actor, {"state": state}, clock)
+
+
+def delete_connection(connection: Connection, actor: str, clock: Clock = SYSTEM) -> None:
+    """Its history stays in the audit trail."""
+    if connection.runs.filter(changes__state="sending").exists():
+        raise Refused("A write is under way whose outcome is not known yet. Pause the connection and try again later.")
+    with transaction.atomic():
+        note(connection, actor, {"deleted": True}, clock)
+        connection.delete()
+
+
+def note(connection: Connection, actor: str, header: Mapping[str, Any], clock: Clock) -> None:
+    about = {"client": str(connection.client.code), **header}
+    entry = Entry("config.changed", actor, about, {"name": connection.name}, connection=connection.code)
+    append(connection.chain, [entry], clock.now())
+
+
+# Mappings and rules
+
+
+MAPPING_FIELDS = (
+    "left_field",
+    "right_field",
+    "direction",
+    "enabled",
+    "on_conflict",
+    "write_mode",
+    "clears",
+    "accept_lossy",
+    "value_map",
+    "fallback",
+)
+IDENTITY_OF_A_LINE = ("left_field", "right_field", "direction", "value_map")
+
+
+def save_mapping(
+    mapping: FieldMapping, actor: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM
+) -> FieldMapping:
+    """Add or change a line. A line whose fields, direction or value map changed gets a new code: it starts as a first
+    merge. Raises ValidationError in words."""
+    connection = mapping.connection
+    fields = {side: fields_of(connection.account(side), connection.book_id(side), connect_to, clock) for side in SIDES}
+    problems = mapping_problems(mapping, fields)
+    if problems:
+        raise ValidationError(problems)
+    old = FieldMapping.objects.filter(pk=mapping.pk).first() if mapping.pk else None
+    if old is not None and any(getattr(old, name) != getattr(mapping, name) for name in IDENTITY_OF_A_LINE):
+        mapping.code = type(mapping)._meta.get_field("code").get_default()
+        mapping.is_default = False
+    mapping.full_clean()
+    with transaction.atomic():
+        mapping.save()
+        save_version(connection, actor, "mapping", clock)
+    return mapping
+
+
+def delete_mapping(mapping: FieldMapping, actor: str, clock: Clock = SYSTEM) -> None:
+    with transaction.atomic():
+        connection = mapping.connection
+        mapping.delete()
+        save_version(connection, actor, "mapping removed", clock)
+
+
+def save_rule(
+    rule: Rule,
+    actor: str,
+    conditions: Sequence[Condition],
+    actions: Sequence[Action],
+    connect_to: Connect = connector_of,
+    clock: Clock = SYSTEM,
+) -> Rule:
+    """Add or replace a rule with its conditions and actions. Raises ValidationError in words."""
+    connection = rule.connection
+    side: SideName = "left" if rule.source == "left" else "right"
+    fields = fields_of(connection.account(side), connection.book_id(side), connect_to, clock)
+    problems = rule_problems(rule, conditions, actions, fields)
+    if problems:
+        raise ValidationError(problems)
+    rule.full_clean()
+    with transaction.atomic():
+        rule.save()
+        rule.conditions.all().delete()
+        rule.actions.all().delete()
+        for condition in conditions:
+            condition.pk, condition.rule = None, rule
+            condition.save()
+        for action in actions:
+            action.pk, action.rule = None, rule
+            action.save()
+        save_version(connection, actor, "rules", clock)
+    return rule
+
+
+def delete_rule(rule: Rule, actor: str, clock: Clock = SYSTEM) -> None:
+    with transaction.atomic():
+        connection = rule.connection
+        rule.delete()
+        save_version(connection, actor, "rule removed", clock)
+
+
+# Versions
+
+
+def body_of(connection: Connection) -> dict[str, Any]:
+    """The whole configuration as plain data."""
+    options = ("direction", "winner", "avoid_duplicates", "sync_deletions", "sync_unsubscribes", "trash_tag")
+    more = ("unsubscribe_tag", "interval", "review", "limits", "create_defaults", "name", "left_book", "right_book")
+    return {
+        **{name: getattr(connection, name) for name in (*options, *more)},
+        "left_account": str(connection.left_account.code),
+        "right_account": str(connection.right_account.code),
+        "mappings": [
+            {"code": str(row.code), **{name: getattr(row, name) for name in MAPPING_FIELDS}}
+            for row in connection.mappings.all()
+        ],
+        "rules": [rule_body(rule) for rule in connection.rules.prefetch_related("conditions", "actions")],
+    }
+
+
+def rule_body(rule: Rule) -> dict[str, Any]:
+    return {
+        "code": str(rule.code),
+        **{name: getattr(rule, name) for name in ("source", "name", "position", "enabled", "match", "on_leave")},
+        "conditions": [
+            {name: getattr(row, name) for name in ("kind", "field", "operator", "value")}
+            for row in rule.conditions.all()
+        ],
+        "actions": [
+            {name: getattr(row, name) for name in ("kind", "field", "value", "mode")} for row in rule.actions.all()
+        ],
+    }
+
+
+def save_version(
+    connection: Connection, actor: str, reason: str, clock: Clock, reviewed: bool = False
+) -> ConfigVersion | None:
+    """Keep the configuration as it is now under the next number; nothing where it is as before. `reviewed`: the change
+    touches neither mapping nor rules, so a plan let through before needs no new review."""
+    body = body_of(connection)
+    text = canonical(body)
+    last = connection.versions.first()
+    if last is not None and last.body == text:
+        return None
+    connection.refresh_from_db(fields=["version", "reviewed_version"])
+    number = connection.version + 1
+    keep = reviewed and connection.reviewed_version == connection.version
+    updated = Connection.objects.filter(pk=connection.pk, version=connection.version).update(
+        version=number, reviewed_version=number if keep else connection.reviewed_version
+    )
+    if updated != 1:
+        raise Refused("Somebody else changed this connection just now. Load it again.")
+    connection.version = number
+    version = ConfigVersion.objects.create(
+        connection=connection,
+        number=number,
+        body=text,
+        digest=sha256(text.encode()).hexdigest(),
+        author=actor,
+        reason=reason,
+        at=clock.now(),
+    )
+    log_version(connection, actor, version, last, clock.now())
+    return version
+
+
+def log_version(
+    connection: Connection, actor: str, version: ConfigVersion, last: ConfigVersion | None, now: datetime
+) -> None:
+    header: dict[str, JSON] = {
+        "version": version.number,
+        "digest": version.digest,
+        "client": str(connection.client.code),
+    }
+    payload = {"reason": version.reason, "before": last.body if last is not None else None, "after": version.body}
+    append(connection.chain, [Entry("config.changed", actor, header, payload, connection=connection.code)], now)

@@ -1,0 +1,179 @@
+"""What is wrong with a configuration, in words that say what to do. Nothing here writes."""
+
+from collections.abc import Mapping, Sequence
+
+from connections import conditions as language
+from connections.fieldtypes import compatibility, value_map_problems
+from connections.models import Account, Action, Condition, Connection, FieldMapping, Rule
+from connections.models.connection import SIDES, SideName, other
+from syncer.connectors.base import ConnectorError, Field, FieldType
+from syncer.connectors.registry import CONNECTORS, connector_class
+
+Fields = Mapping[SideName, Sequence[Field]]
+
+
+def setting_problems(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
+    """By input: what is missing, unknown or not of its form."""
+    if app not in CONNECTORS:
+        return {"app": f"There is no app called {app}. Choose one of: {', '.join(CONNECTORS)}."}
+    found = connector_class(app)
+    problems: dict[str, str] = {}
+    for inputs, given in ((found.app.settings, settings), (found.app.credentials, credentials)):
+        names = {one.name for one in inputs}
+        problems |= {name: "This app has no such input." for name in given if name not in names}
+        for one in inputs:
+            value = given.get(one.name, "")
+            if one.required and value.strip() == "":
+                problems[one.name] = f"{one.label} is missing. {one.help}".strip()
+    return problems or form_problems(app, settings)
+
+
+def form_problems(app: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """What the app's own connector says of the settings, without asking the app."""
+    check = getattr(connector_class(app), "setting_problems", None)
+    if check is None:
+        return {}
+    try:
+        problems: dict[str, str] = check(settings)
+    except ConnectorError as error:
+        return {"settings": str(error)}
+    return problems
+
+
+def mapping_problems(mapping: FieldMapping, fields: Fields) -> dict[str, list[str]]:
+    """By form field, as ValidationError takes it."""
+    by_name = {side: {field.name: field for field in fields[side]} for side in SIDES}
+    left, right = by_name["left"].get(mapping.left_field), by_name["right"].get(mapping.right_field)
+    problems: dict[str, list[str]] = {}
+    if left is None:
+        problems["left_field"] = [f"The left book has no field {mapping.left_field}."]
+    if right is None:
+        problems["right_field"] = [f"The right book has no field {mapping.right_field}."]
+    if left is None or right is None:
+        return problems
+    problems |= used_twice(mapping)
+    problems |= map_problems(mapping, left, right)
+    if "value_map" not in problems:
+        problems |= direction_problems(mapping, left, right)
+    problems |= fallback_problems(mapping, by_name)
+    return problems
+
+
+def used_twice(mapping: FieldMapping) -> dict[str, list[str]]:
+    if not mapping.enabled:
+        return {}
+    others = FieldMapping.objects.filter(connection=mapping.connection, enabled=True).exclude(pk=mapping.pk)
+    found = {}
+    for name in ("left_field", "right_field"):
+        if others.filter(**{name: getattr(mapping, name)}).exists():
+            found[name] = ["This field is mapped already. Switch the other line off first."]
+    return found
+
+
+def map_problems(mapping: FieldMapping, left: Field, right: Field) -> dict[str, list[str]]:
+    table = mapping.value_map
+    if table is None:
+        return {}
+    if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+        return {"value_map": ['A value map looks like {"left value": "right value"}.']}
+    found = value_map_problems(left, right, table)
+    return {"value_map": found} if found else {}
+
+
+def direction_problems(mapping: FieldMapping, left: Field, right: Field) -> dict[str, list[str]]:
+    answer = compatibility(left, right, mapping.value_map)
+    if mapping.direction not in answer.directions:
+        reason = answer.reasons.get(mapping.direction, "These fields are not compatible.")
+        offered = sorted(answer.directions)
+        hint = f" Possible: {', '.join(offered)}." if offered else ""
+        return {"direction": [reason + hint]}
+    if mapping.direction in answer.lossy and not mapping.accept_lossy:
+        return {
+            "accept_lossy": [
+                "This conversion may lose something or fail for some values. Accept that, or choose another field."
+            ]
+        }
+    return {}
+
+
+def fallback_problems(mapping: FieldMapping, by_name: Mapping[SideName, Mapping[str, Field]]) -> dict[str, list[str]]:
+    fallback = mapping.fallback
+    if fallback is None:
+        return {}
+    if not isinstance(fallback, dict) or len(fallback) != 1 or not set(fallback) <= {"constant", "field"}:
+        return {"fallback": ['A fallback looks like {"constant": "..."} or {"field": "name of a field"}.']}
+    name, value = next(iter(fallback.items()))
+    if not isinstance(value, str) or value.strip() == "":
+        return {"fallback": ["A fallback must be text."]}
+    if name == "field" and not any(value in by_name[side] for side in SIDES):
+        return {"fallback": [f"Neither book has a field {value}."]}
+    return {}
+
+
+def rule_problems(
+    rule: Rule, conditions: Sequence[Condition], actions: Sequence[Action], fields: Sequence[Field]
+) -> list[str]:
+    side: SideName = "left" if rule.source == "left" else "right"
+    capabilities = connector_class(rule.connection.account(side).app).app.capabilities
+    known = {field.name: field for field in fields}
+    found = []
+    for row in conditions:
+        condition = language.Condition(row.kind, row.field, row.operator, row.value)
+        found += language.problems(condition, known, capabilities)
+    return found + [problem for action in actions for problem in action_problems(action)]
+
+
+def action_problems(action: Action) -> list[str]:
+    if action.kind in ("add_tag", "remove_tag") and (not isinstance(action.value, str) or not action.value.strip()):
+        return ["A tag action needs the name of a tag."]
+    if action.kind == "set_owner" and not isinstance(action.value, str):
+        return ["Setting an owner needs the owner."]
+    if action.kind == "set_field" and action.field == "":
+        return ["Setting a field needs the field."]
+    return []
+
+
+def activation_problems(connection: Connection, fields: Fields) -> list[str]:
+    """Why a connection cannot start yet."""
+    found = []
+    for side in SIDES:
+        account = connection.account(side)
+        if account.status != Account.Status.CONNECTED:
+            found.append(f"{account} is not connected yet: check it first. {account.status_text}".strip())
+    lines = list(connection.mappings.filter(enabled=True))
+    if not lines:
+        found.append("No field is mapped. Switch on at least one line.")
+    for side in SIDES:
+        if connection.writes_to(side):
+            found += required_problems(connection, side, fields[side], lines)
+    return found + unsupported(connection)
+
+
+def required_problems(
+    connection: Connection, side: SideName, fields: Sequence[Field], lines: Sequence[FieldMapping]
+) -> list[str]:
+    """Required fields that nothing fills when a contact is created."""
+    mapped = {getattr(line, f"{side}_field") for line in lines}
+    label = connector_class(connection.account(side).app).app.label
+    found = []
+    for field in fields:
+        if not field.required or field.name in mapped:
+            continue
+        if field.type == FieldType.OWNER:
+            if connection.default_for(side, "owner") in (None, ""):
+                found.append(f"{label} requires an owner. Choose a default owner for new contacts on the {side}.")
+        else:
+            found.append(f"{label} requires {field.label}. Map a field of the {other(side)} to it.")
+    return found
+
+
+def unsupported(connection: Connection) -> list[str]:
+    """What can be set up but is not carried out yet: said here, so that nobody relies on it."""
+    found = []
+    if Action.objects.filter(rule__connection=connection, rule__enabled=True).exists():
+        found.append("This version does not carry out the actions of rules yet. Remove them, or switch the rule off.")
+    if Condition.objects.filter(rule__connection=connection, rule__enabled=True, kind="is_deleted").exists():
+        found.append("This version does not act on the condition 'gets deleted' yet. Use the option for deletions.")
+    if connection.sync_unsubscribes != "off":
+        found.append("This version knows no app that reports unsubscribes. Switch that option off.")
+    return found

@@ -1,0 +1,254 @@
+"""Carrying a plan out (ENGINE.md 6): T1 records the intent, the write goes out, T2 records what became of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from connections.models import Connection
+from connections.models.connection import SideName
+from syncer.audit.chain import Entry
+from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome, Write, WriteResult
+from syncer.engine.decide import judge_links
+from syncer.engine.plan import record
+from syncer.engine.planner import plan_pair
+from syncer.engine.settle import intent_entry, reason_codes, settle
+from syncer.engine.setup import Setup, fields_from
+from syncer.engine.slice import Slice
+from syncer.engine.values import cleaned, digest
+from syncer.models import Book, Change, Link, Record, SyncRun
+from syncer.models.link import ENDED
+
+LINKS_AT_ONCE = 300
+CALLS_PER_WRITE = 3
+"""The most that one write costs: a re-read, the write, and its share of reading back."""
+
+
+class Stopped(Exception):
+    """The connection was paused or edited: nothing further is sent."""
+
+
+class Paused(Exception):
+    """The app takes no more for now; the run goes on at `until` (None: with the next run)."""
+
+    def __init__(self, reason: str, until: datetime | None = None) -> None:
+        super().__init__(reason)
+        self.until = until
+
+
+def apply_all(slice: Slice, setup: Setup, run: SyncRun) -> None:
+    """Carry out what is planned. Raises OutOfTime, Stopped, Paused, LeaseLost, ConnectorError."""
+    while links := planned(run, Change.Operation.LINK)[:LINKS_AT_ONCE]:
+        slice.check_time()
+        make_links(slice, setup, run, list(links))
+    while batch := next_batch(slice, setup, run):
+        slice.check_time()
+        with slice.at(batch[0].book.account_id):
+            send(slice, setup, run, batch)
+        slice.progress("Syncing", run.progress_done, run.progress_total)
+
+
+def planned(run: SyncRun, operation: str | None = None):  # type: ignore[no-untyped-def]
+    changes = Change.objects.filter(run=run, state=Change.State.PLANNED).order_by("pk")
+    changes = changes.filter(operation=operation) if operation else changes
+    return changes.select_related("link__left", "link__right", "record", "book", "run")
+
+
+def still_allowed(setup: Setup, run: SyncRun) -> None:
+    """Editing or pausing a connection stops its run at the next change."""
+    row = Connection.objects.values("state", "version").get(pk=setup.connection.pk)
+    if row["state"] != Connection.State.ACTIVE:
+        raise Stopped("the connection was paused")
+    if row["version"] != run.version:
+        raise Stopped("the connection was edited")
+
+
+def confirmed(setup: Setup, changes: Sequence[Change], now: datetime) -> tuple[list[Change], list[Change]]:
+    """Plan each link again from the replica: (the changes that are still just so, the others)."""
+    links = {change.link_id: change.link for change in changes}
+    again = {row.digest for verdict in judge_links(setup, list(links.values()), now, set()) for row in verdict.changes}
+    keep = [change for change in changes if change.digest in again]
+    return keep, [change for change in changes if change.digest not in again]
+
+
+def drop(changes: Sequence[Change], state: Change.State, now: datetime) -> None:
+    """Changes that are not to be sent: their links are judged again."""
+    Change.objects.filter(pk__in=[change.pk for change in changes]).update(state=state, settled_at=now)
+    Link.objects.filter(pk__in=[change.link_id for change in changes]).update(next_attempt_at=now)
+
+
+# Links
+
+
+def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Change]) -> None:
+    """Two contacts become a pair: no call, one transaction for many."""
+    now = slice.now()
+    with slice.transaction():
+        still_allowed(setup, run)
+        keep, overtaken = confirmed(setup, changes, now)
+        drop(overtaken, Change.State.SUPERSEDED, now)
+        pairs = [(change, change.link.left, change.record) for change in keep]
+        trash = end_others(setup, keep, now)
+        links = [pair_up(setup, change, trash, now) for change in keep]
+        Link.objects.bulk_update(
+            links,
+            ["right", "state", "reason", "shadow", "applied_actions", "next_attempt_at", "updated_at"],
+            batch_size=100,
+        )
+        share_lineage([(left, right) for _, left, right in pairs])
+        Change.objects.filter(pk__in=[change.pk for change in keep]).update(state=Change.State.DONE, settled_at=now)
+        run.progress_done += len(changes)
+        run.save(update_fields=["progress_done"])
+        record(setup.connection, run, [linked_entry(setup, change) for change in keep], slice)
+
+
+def end_others(setup: Setup, changes: Sequence[Change], now: datetime) -> dict[int, object]:
+    """Supersede every other live link of the records that become pairs; what is remembered of their trash tags, by
+    record."""
+    keepers = [change.link_id for change in changes]
+    lefts, rights = [c.link.left_id for c in changes], [c.record_id for c in changes]
+    mine = Link.objects.filter(connection=setup.connection).exclude(state__in=ENDED).exclude(pk__in=keepers)
+    old = list(mine.filter(left__in=lefts)) + list(mine.filter(right__in=rights))
+    trash: dict[int, object] = {}
+    for link in old:
+        if "trash" in link.applied_actions:
+            trash |= {pk: link.applied_actions["trash"] for pk in (link.left_id, link.right_id) if pk is not None}
+    Link.objects.filter(pk__in=[link.pk for link in old]).update(
+        state=Link.State.SUPERSEDED, reason="linked to another contact", next_attempt_at=None, updated_at=now
+    )
+    return trash
+
+
+def pair_up(setup: Setup, change: Change, trash: dict[int, object], now: datetime) -> Link:
+    link, left, right = change.link, change.link.left, change.record
+    assert left is not None and right is not None
+    link.right, link.state, link.reason, link.updated_at = right, Link.State.IN_SYNC, "", now
+    link.shadow = plan_pair(setup.lines, {}, left.values, right.values, setup.policy).agreed
+    remembered = trash.get(left.pk, trash.get(right.pk))
+    link.applied_actions = {"trash": remembered} if remembered is not None else {}
+    link.next_attempt_at = now if remembered is not None else None
+    return link
+
+
+def share_lineage(pairs: Sequence[tuple[Record | None, Record | None]]) -> None:
+    rows = [
+        Record(pk=right.pk, lineage=left.lineage) for left, right in pairs if left is not None and right is not None
+    ]
+    Record.objects.bulk_update(rows, ["lineage"], batch_size=400)
+
+
+def linked_entry(setup: Setup, change: Change) -> Entry:
+    assert change.link.left is not None and change.record is not None
+    return Entry(
+        "link.made",
+        change.run.actor,
+        {"change": str(change.key), "reasons": reason_codes(change), "right_record": str(change.record.code)},
+        {"left": change.link.left.remote_id, "right": change.record.remote_id},
+        connection=setup.connection.code,
+        run=change.run.code,
+        link=change.link.code,
+        record=change.link.left.code,
+        operation="link",
+    )
+
+
+# Writes
+
+
+def next_batch(slice: Slice, setup: Setup, run: SyncRun) -> list[Change]:
+    """The next changes for one book, at most one per record, as many as the app takes at once and the budget allows."""
+    first = planned(run).first()
+    if first is None:
+        return []
+    side: SideName = "left" if first.side == "left" else "right"
+    size = max(1, setup.sides[side].capabilities.write_batch)
+    free = slice.budgets[first.book.account_id].available()
+    if free is not None:
+        affordable = (free - 1) // CALLS_PER_WRITE
+        if affordable < 1:
+            budget = slice.budgets[first.book.account_id]
+            raise Paused("the call budget is spent", budget.free_at(CALLS_PER_WRITE + 1))
+        size = min(size, affordable)
+    batch: dict[object, Change] = {}
+    for change in planned(run).filter(book=first.book)[: size * 2]:
+        batch.setdefault(change.record_id or f"new {change.pk}", change)
+    return list(batch.values())[:size]
+
+
+def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> None:
+    book = batch[0].book
+    writes = first_transaction(slice, setup, run, batch)
+    results = outcomes(slice, book, writes) if writes else []
+    with slice.transaction():
+        entries = settle(slice, setup, results)
+        run.progress_done += len(batch) - sum(result.outcome == Outcome.NOT_SENT for _, result in results)
+        run.save(update_fields=["progress_done"])
+        record(setup.connection, run, entries, slice)
+    unsent = next((result for _, result in results if result.outcome == Outcome.NOT_SENT), None)
+    if unsent is not None:
+        raise Paused(unsent.detail or "the app takes no more for now")
+
+
+def first_transaction(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> list[tuple[Change, Write]]:
+    """T1: what is still as planned becomes an intent, in the database and in the log, before anything is sent."""
+    now = slice.now()
+    with slice.transaction():
+        still_allowed(setup, run)
+        keep, overtaken = confirmed(setup, batch, now)
+        drop(overtaken, Change.State.SUPERSEDED, now)
+        busy = unsettled(keep)
+        drop([change for change in keep if change.pk in busy], Change.State.SUPERSEDED, now)
+        keep = [change for change in keep if change.pk not in busy]
+        for change in keep:
+            change.state, change.sent_at, change.attempts = Change.State.SENDING, now, change.attempts + 1
+            if change.operation == Change.Operation.CREATE:
+                change.link.state = Link.State.CREATING
+        Change.objects.bulk_update(keep, ["state", "sent_at", "attempts"], batch_size=100)
+        creating = [change.link_id for change in keep if change.operation == Change.Operation.CREATE]
+        Link.objects.filter(pk__in=creating).update(state=Link.State.CREATING, updated_at=now)
+        record(setup.connection, run, [intent_entry(setup, change) for change in keep], slice)
+    return [(change, as_write(change.book, change)) for change in keep]
+
+
+def unsettled(changes: Sequence[Change]) -> set[int]:
+    """Changes whose target has another write in flight, by whichever connection: they wait."""
+    sending = Change.objects.filter(book=changes[0].book if changes else None, state=Change.State.SENDING)
+    records, keys = set(), set()
+    for record_id, key, operation in sending.values_list("record", "match_key", "operation"):
+        records.add(record_id)
+        if operation == Change.Operation.CREATE and key:
+            keys.add(key)
+    busy, seen = set(), set()
+    for change in changes:
+        key = change.match_key if change.operation == Change.Operation.CREATE else ""
+        if (change.record_id is not None and change.record_id in records) or (key and (key in keys or key in seen)):
+            busy.add(change.pk)
+        seen.add(key)
+    return busy
+
+
+def as_write(book: Book, change: Change) -> Write:
+    operation = Operation.CREATE if change.operation == Change.Operation.CREATE else Operation.UPDATE
+    if change.record is None:
+        return Write(operation, str(change.key), change.values)
+    fields = fields_from(book.schema)
+
+    def still_holds(observed: Observed) -> bool:
+        """The fields that we are about to replace show what the plan saw."""
+        values, _ = cleaned(fields, observed.values)
+        return all(name in values and digest(values[name]) == digest(base) for name, base in change.base.items())
+
+    return Write(operation, str(change.key), change.values, change.record.remote_id, change.record.etag, still_holds)
+
+
+def outcomes(slice: Slice, book: Book, writes: Sequence[tuple[Change, Write]]) -> list[tuple[Change, WriteResult]]:
+    """Send a batch; a change without a result has an unknown outcome."""
+    connector = slice.connectors[book.account_id]
+    results: list[WriteResult] = []
+    try:
+        for result in connector.write(book.remote_id, [write for _, write in writes]):
+            results.append(result)
+    except ConnectorError:
+        if not results:
+            raise
+    missing = len(writes) - len(results)
+    results += [WriteResult(Outcome.UNKNOWN)] * missing
+    return [(change, result) for (change, _), result in zip(writes, results, strict=True)]

@@ -1,0 +1,205 @@
+"""Writes whose outcome is not known are settled by looking, never by guessing (ENGINE.md 7). First thing in every run,
+for whichever connection sent them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from connections.fieldtypes import same
+from connections.models import Connection
+from connections.models.connection import SideName
+from syncer.audit.chain import append
+from syncer.connectors.base import Connector, Observed, Operation, Outcome, RecordGone, Value, Write, WriteResult
+from syncer.engine.holds import sync_link_holds
+from syncer.engine.planner import Held
+from syncer.engine.pull import mark_gone
+from syncer.engine.settle import settle
+from syncer.engine.setup import Setup, fields_from, load
+from syncer.engine.slice import Slice
+from syncer.engine.values import cleaned
+from syncer.models import Book, Change, Link, Record
+
+AT_ONCE = 100
+GONE_AGAIN = "created, and deleted again"
+
+
+def recover(slice: Slice) -> int:
+    """Settle every `sending` change into a book whose account this slice holds; how many stay open."""
+    accounts = list(slice.connectors)
+    changes = Change.objects.filter(state=Change.State.SENDING, book__account__in=accounts).order_by("pk")
+    rows = list(changes.select_related("link__left", "link__right", "record", "book", "run__connection"))
+    groups: dict[tuple[int, int], list[Change]] = defaultdict(list)
+    for change in rows:
+        groups[(change.run.connection_id, change.book_id)].append(change)
+    settled = 0
+    for group in groups.values():
+        for start in range(0, len(group), AT_ONCE):
+            slice.check_time()
+            with slice.at(group[0].book.account_id):
+                settled += settle_group(slice, group[start : start + AT_ONCE])
+    return len(rows) - settled
+
+
+def settle_group(slice: Slice, changes: Sequence[Change]) -> int:
+    connection, book = changes[0].run.connection, changes[0].book
+    connector = slice.connectors[book.account_id]
+    setup = load(connection, connectors_by_side(slice, connection))
+    found = [*updates(connector, book, changes), *creates(slice, connector, book, changes)]
+    if not found:
+        return 0
+    with slice.transaction():
+        entries = []
+        for how in (Change.State.RECOVERED, Change.State.LOST):
+            mine = [(change, result) for change, result, state in found if state == how]
+            entries += settle(slice, setup, mine, how)
+        keep_what_was_sent(setup, [change for change, _, state in found if state == Change.State.RECOVERED], slice)
+        again = [result.observed for _, result, _ in found if result.detail == GONE_AGAIN]
+        mark_gone(slice, book, [one.remote_id for one in again if one is not None])
+        append(connection.chain, entries, slice.now())
+    return len(found)
+
+
+def connectors_by_side(slice: Slice, connection: Connection) -> dict[SideName, Connector]:
+    accounts: dict[SideName, int] = {"left": connection.left_account_id, "right": connection.right_account_id}
+    return {side: slice.connectors[pk] for side, pk in accounts.items() if pk in slice.connectors}
+
+
+Found = tuple[Change, WriteResult, Change.State]
+
+
+def updates(connector: Connector, book: Book, changes: Sequence[Change]) -> list[Found]:
+    """All as sent: done. Anything else: lost, and planned again from what stands there."""
+    mine = [change for change in changes if change.operation != Change.Operation.CREATE and change.record is not None]
+    ids = [change.record.remote_id for change in mine if change.record is not None]
+    now = dict(zip(ids, read_all(connector, book, ids), strict=True))
+    found: list[Found] = []
+    for change in mine:
+        assert change.record is not None
+        observed = now[change.record.remote_id]
+        if observed is None:
+            found.append((change, WriteResult(Outcome.GONE, detail="deleted meanwhile"), Change.State.LOST))
+        elif as_sent(connector, book, change, observed):
+            found.append((change, WriteResult(Outcome.DONE, observed), Change.State.RECOVERED))
+        else:
+            found.append((change, WriteResult(Outcome.STALE, observed, detail="never arrived"), Change.State.LOST))
+    return found
+
+
+def read_all(connector: Connector, book: Book, ids: Sequence[str]) -> list[Observed | None]:
+    if len(ids) > 1:
+        return list(connector.read_many(book.remote_id, ids, book.fields))
+    return [read_one(connector, book, remote_id) for remote_id in ids]
+
+
+def read_one(connector: Connector, book: Book, remote_id: str) -> Observed | None:
+    try:
+        return connector.read(book.remote_id, remote_id, book.fields)
+    except RecordGone:
+        return None
+
+
+def as_sent(connector: Connector, book: Book, change: Change, observed: Observed) -> bool:
+    fields = fields_from(book.schema)
+    values, _ = cleaned(fields, observed.values)
+    return all(
+        name in values
+        and (
+            same(fields[name].type, values[name], value)
+            or same(fields[name].type, values[name], connector.stored(fields[name], value))
+        )
+        for name, value in change.values.items()
+        if name in fields
+    )
+
+
+# Creates
+
+
+def creates(slice: Slice, connector: Connector, book: Book, changes: Sequence[Change]) -> list[Found]:
+    mine = [change for change in changes if change.operation == Change.Operation.CREATE]
+    if connector.app.capabilities.create == "client_id":
+        return by_id(connector, book, mine)
+    return [found for change in mine for found in by_search(slice, connector, book, change)]
+
+
+def by_id(connector: Connector, book: Book, changes: Sequence[Change]) -> list[Found]:
+    """The id was ours to choose: read it. One that was created, seen and deleted meanwhile stands in the replica as gone."""
+    ids = [connector.created_id(book.remote_id, write_of(change)) for change in changes]
+    found: list[Found] = []
+    for change, remote_id, observed in zip(changes, ids, read_all(connector, book, ids), strict=True):
+        if observed is not None:
+            found.append((change, WriteResult(Outcome.DONE, observed), Change.State.RECOVERED))
+        elif (gone := seen_and_gone(book, remote_id)) is not None:
+            found.append((change, WriteResult(Outcome.DONE, gone, detail=GONE_AGAIN), Change.State.RECOVERED))
+        else:
+            found.append((change, WriteResult(Outcome.STALE, detail="never arrived"), Change.State.LOST))
+    return found
+
+
+def write_of(change: Change) -> Write:
+    return Write(Operation.CREATE, str(change.key), change.values)
+
+
+def seen_and_gone(book: Book, remote_id: str) -> Observed | None:
+    row = Record.objects.filter(book=book, remote_id=remote_id, state=Record.State.GONE).first()
+    return None if row is None else Observed(remote_id, row.values, row.etag)
+
+
+def by_search(slice: Slice, connector: Connector, book: Book, change: Change) -> list[Found]:
+    """The app gives no id of ours back. One contact that came since we sent, with the key, is it; several wait for a
+    person; none counts as lost only after a complete reading of the book that began after the sending."""
+    if change.match_key == "":
+        return unknown(slice, change, "a contact without an e-mail address may have been created")
+    hits = {one.remote_id: one for one in connector.find(book.remote_id, change.match_key, fields=book.fields)}
+    hits = {remote_id: one for remote_id, one in hits.items() if free(change, book, remote_id)}
+    if len(hits) == 1:
+        return [(change, WriteResult(Outcome.DONE, next(iter(hits.values()))), Change.State.RECOVERED)]
+    if hits:
+        return unknown(slice, change, "several contacts with this e-mail address came at that time")
+    assert change.sent_at is not None
+    read_since = book.complete_started is not None and book.complete_started > change.sent_at
+    if read_since and slice.now() >= change.sent_at + connector.app.capabilities.visibility_delay:
+        return [(change, WriteResult(Outcome.STALE, detail="never arrived"), Change.State.LOST)]
+    Book.objects.filter(pk=book.pk).update(full_wanted=True)
+    return []
+
+
+def free(change: Change, book: Book, remote_id: str) -> bool:
+    """Not known before we sent, and not in a pair of this connection."""
+    record = Record.objects.filter(book=book, remote_id=remote_id).first()
+    if record is None:
+        return True
+    paired = Link.objects.filter(connection=change.run.connection, left__isnull=False, right__isnull=False)
+    taken = paired.filter(**{change.side: record}).exclude(state__in=["superseded", "erased"]).exists()
+    return not taken and change.sent_at is not None and record.first_seen_at >= change.sent_at
+
+
+def unknown(slice: Slice, change: Change, reason: str) -> list[Found]:
+    """A person decides: it is this one, create again, or leave. The change stays open until then."""
+    with slice.transaction():
+        held = Held("create_unknown", "", reason)
+        entries = sync_link_holds(change.run.connection, [(change.link, [held])], change.run.code, slice.now())
+        if entries:
+            append(change.run.connection.chain, entries, slice.now())
+    return []
+
+
+def keep_what_was_sent(setup: Setup, changes: Sequence[Change], slice: Slice) -> None:
+    """A recovered create agrees on what we sent, not on what stands there now: an edit made meanwhile still travels.
+    One that is gone again is a deletion; the next judgement says so."""
+    created = [change for change in changes if change.operation == Change.Operation.CREATE]
+    for change in created:
+        change.link.shadow = sent_shadow(setup, change)
+        change.link.next_attempt_at = slice.now()
+    Link.objects.bulk_update([change.link for change in created], ["shadow", "next_attempt_at"], batch_size=100)
+
+
+def sent_shadow(setup: Setup, change: Change) -> dict[str, list[Value]]:
+    side: SideName = "left" if change.side == "left" else "right"
+    shadow: dict[str, list[Value]] = {}
+    for line in setup.lines:
+        field = line.field(side)
+        if line.code not in change.source:
+            continue
+        pair = [change.source[line.code], setup.policy.stored[side](field, change.values.get(field.name))]
+        shadow[line.code] = pair if side == "right" else pair[::-1]
+    return shadow

@@ -1,0 +1,350 @@
+"""One run of a connection, slice by slice: pull -> recover -> plan -> guard -> apply (ENGINE.md 5).
+
+`run_slice` is called by the queue's task and by the terminal alike. It never sleeps: where it has to wait it says until
+when, and gives its worker back.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Count
+
+from connections.models import Account, Connection
+from portal.clock import Clock
+from syncer.audit.chain import JSON, Entry, append, count_quiet_run
+from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
+from syncer.engine.apply import Paused, Stopped, apply_all
+from syncer.engine.holds import open_connection_hold
+from syncer.engine.plan import NotReady, begin, check_ready, needs_review, over_limits, plan_all, record, seal
+from syncer.engine.pull import Reader, confirm_suspects, pull
+from syncer.engine.recover import connectors_by_side, recover
+from syncer.engine.setup import ensure_sides, load
+from syncer.engine.slice import Connect, OutOfTime, Slice, Watch
+from syncer.leases import LeaseLost, acquire
+from syncer.models import Change, Hold, Link, SyncRun
+from syncer.rates import Budget
+
+log = logging.getLogger(__name__)
+MOST_ATTEMPTS = 5
+"""Slices that may be begun without a step forward: a run that kills its worker stops."""
+RETRY = timedelta(minutes=5)
+OPEN_PLAN = (SyncRun.Status.WAITING, SyncRun.Status.HELD)
+UNDER_WAY = (SyncRun.Status.QUEUED, SyncRun.Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who works, with what: all that comes from outside. `limits` gives an app's calls per hour."""
+
+    name: str
+    clock: Clock
+    connect: Connect
+    slice_seconds: float
+    lease_seconds: float
+    limits: Callable[[str], int | None]
+    write_seconds: float = 30.0
+    progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`again_at` is when to go on with this run, None when it is over. `reason` is for people."""
+
+    status: str
+    reason: str = ""
+    again_at: datetime | None = None
+    run: SyncRun | None = None
+
+
+def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", actor: str = "schedule") -> Outcome:
+    """Do one slice of work for a connection: of the run that is under way, or of a new one."""
+    connection = Connection.objects.select_related("left_account", "right_account").get(pk=connection_id)
+    if connection.state == Connection.State.DRAFT:
+        return Outcome("draft", "the connection is a draft: activate it first")
+    now = worker.clock.now()
+    for account in (connection.left_account, connection.right_account):
+        if account.status != Account.Status.CONNECTED:
+            return Outcome("attention", f"{account}: {account.status_text or 'needs authorisation'}")
+        if account.blocked_until is not None and account.blocked_until > now:
+            return Outcome("wait", f"{account} takes no calls until then", account.blocked_until)
+    keys = [connection.left_account.lease_key, connection.right_account.lease_key]
+    lease = acquire(keys, worker.name, timedelta(seconds=worker.lease_seconds), worker.clock)
+    if lease is None:
+        return Outcome("busy", "another connection works on one of the accounts", now + timedelta(seconds=15))
+    slice = Slice(worker.clock, lease, worker.clock.monotonic() + worker.slice_seconds, progress=worker.progress)
+    slice.write_seconds = worker.write_seconds
+    try:
+        open_connectors(slice, connection, worker)
+        return guarded(slice, connection, trigger, actor)
+    finally:
+        lease.release()
+
+
+def open_connectors(slice: Slice, connection: Connection, worker: Worker) -> None:
+    for account in {a.pk: a for a in (connection.left_account, connection.right_account)}.values():
+        calls = worker.limits(account.app)
+        share = None if calls is None else calls * account.api_share // 100
+        budget = Budget(account.lease_key, f"connection {connection.code}", share, slice.clock)
+        slice.budgets[account.pk] = budget
+        slice.connectors[account.pk] = worker.connect(account, Watch(slice, budget))
+
+
+def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> Outcome:
+    """One slice, with everything that can go wrong turned into an outcome and a status that people see."""
+    run = open_run(slice, connection, trigger, actor)
+    if run.attempts > MOST_ATTEMPTS:
+        return fail(slice, connection, run, "stopped", f"stopped after {MOST_ATTEMPTS} attempts without a step forward")
+    try:
+        outcome = work(slice, connection, run)
+    except OutOfTime:
+        outcome = pause(slice, run, "", slice.now())
+    except Paused as paused:
+        outcome = pause(slice, run, str(paused), paused.until or slice.now() + RETRY)
+    except Stopped as stopped:
+        outcome = supersede(slice, connection, run, str(stopped))
+    except NotReady as waiting:
+        outcome = finish(slice, connection, run, str(waiting))
+    except BudgetSpent as spent:
+        outcome = pause(slice, run, str(spent), spent.until)
+    except RateLimited as limited:
+        outcome = pause(slice, run, str(limited), block(slice, connection, limited))
+    except (AuthFailed, Misconfigured) as refused:
+        needs_authorization(slice, connection, refused)
+        outcome = fail(slice, connection, run, type(refused).__name__, str(refused))
+    except ConnectorError as error:
+        outcome = fail(slice, connection, run, type(error).__name__, str(error))
+    except LeaseLost:
+        return Outcome("lost", "another worker took over", slice.now() + timedelta(seconds=15))
+    return outcome
+
+
+def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> SyncRun:
+    """The run under way, or a new one. The attempt is counted, and committed, before any work."""
+    now = slice.now()
+    with slice.transaction():
+        run = SyncRun.objects.filter(connection=connection, status__in=UNDER_WAY).first()
+        if run is None:
+            run = SyncRun(
+                connection=connection, version=connection.version, trigger=trigger, actor=actor, queued_at=now
+            )
+        run.status, run.started = SyncRun.Status.RUNNING, run.started or now
+        run.attempts, run.slices = run.attempts + 1, run.slices + 1
+        run.save()
+        Connection.objects.filter(pk=connection.pk).update(last_run_at=now)
+    return run
+
+
+def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
+    sides = ensure_sides(connection)
+    for book in {side.book_id: side.book for side in sides.values()}.values():
+        with slice.at(book.account_id):
+            pull(Reader(slice, slice.connectors[book.account_id]), book)
+    recover(slice)
+    for book in {side.book_id: side.book for side in sides.values()}.values():
+        with slice.at(book.account_id):
+            confirm_suspects(Reader(slice, slice.connectors[book.account_id]), book)
+    if connection.state != Connection.State.ACTIVE and not run.dry_run:
+        return finish(slice, connection, run, "paused: only what was under way was settled")
+    if run.version != connection.version:
+        raise Stopped("the connection was edited")
+    setup = load(connection, connectors_by_side(slice, connection))
+    if run.phase == SyncRun.Phase.PULL:
+        if open_plan_stands(slice, connection, run):
+            return finish(slice, connection, run, "a plan waits for a person")
+        check_ready(setup)
+        begin(slice, setup, run)
+    if run.phase == SyncRun.Phase.PLAN:
+        plan_all(slice, setup, run)
+        if (verdict := after_planning(slice, setup, run)) is not None:
+            return verdict
+    apply_all(slice, setup, run)
+    return finish(slice, connection, run)
+
+
+def open_plan_stands(slice: Slice, connection: Connection, run: SyncRun) -> bool:
+    """One open plan per connection: while it stands nothing new is planned; one of an older version, or one that a new
+    dry run replaces, is superseded."""
+    plan = SyncRun.objects.filter(connection=connection, status__in=OPEN_PLAN).first()
+    if plan is None:
+        return False
+    if plan.version == connection.version and not run.dry_run:
+        return True
+    end_plan(slice, connection, plan, SyncRun.Status.SUPERSEDED, "a newer plan took its place")
+    return False
+
+
+def end_plan(slice: Slice, connection: Connection, plan: SyncRun, status: SyncRun.Status, reason: str) -> None:
+    with slice.transaction():
+        close_plan(connection, plan, status, reason, plan.actor, slice.now())
+
+
+def close_plan(
+    connection: Connection, plan: SyncRun, status: SyncRun.Status, reason: str, actor: str, now: datetime
+) -> None:
+    """End an open plan without carrying it out, in the caller's transaction: its links are judged again."""
+    changes = plan.changes.filter(state__in=["planned", "held"])
+    Link.objects.filter(changes__in=changes).update(next_attempt_at=now)
+    changes.update(state=Change.State.SUPERSEDED, settled_at=now)
+    Hold.objects.filter(connection=connection, kind=Hold.Kind.GUARD, resolved__isnull=True).update(
+        resolved=now, resolution=status.value, resolver=actor
+    )
+    plan.status, plan.phase, plan.error, plan.finished = status, SyncRun.Phase.END, reason, now
+    plan.save()
+    header, payload = {"status": status.value}, {"reason": reason}
+    entry = Entry("run.finished", actor, header, payload, connection=connection.code, run=plan.code)
+    append(connection.chain, [entry], now)
+
+
+def after_planning(slice: Slice, setup, run: SyncRun) -> Outcome | None:  # type: ignore[no-untyped-def]
+    """The plan stands: name it, count it against the limits, and either carry it out or show it to a person."""
+    with slice.transaction():
+        count = seal(run)
+        run.attempts = 0
+        held = [str(breach) for breach in over_limits(setup, run, slice)] if not run.released else []
+        review = run.dry_run or needs_review(setup.connection)
+        if count and (held or review) and not run.released:
+            return show(slice, setup.connection, run, held)
+        run.phase = SyncRun.Phase.END if run.dry_run else SyncRun.Phase.APPLY
+        run.save()
+    return finish(slice, setup.connection, run) if run.dry_run else None
+
+
+def show(slice: Slice, connection: Connection, run: SyncRun, breaches: list[str]) -> Outcome:
+    run.status = SyncRun.Status.HELD if breaches else SyncRun.Status.WAITING
+    run.phase, run.error = SyncRun.Phase.APPLY, "; ".join(breaches)
+    run.counts = {"planned": planned_counts(run)}
+    run.api_calls += slice.calls()
+    run.save()
+    entries = (
+        open_connection_hold(connection, run, Hold.Kind.GUARD, {"limits": breaches}, slice.now()) if breaches else []
+    )
+    header: dict[str, JSON] = {"digest": run.plan_digest, "changes": run.progress_total}
+    payload: dict[str, JSON] = {"limits": breaches}
+    entries.append(Entry("plan.made", run.actor, header, payload, connection=connection.code, run=run.code))
+    record(connection, run, entries, slice)
+    Connection.objects.filter(pk=connection.pk).update(last_success_at=slice.now())
+    return Outcome(run.status, run.error or "the plan waits for review", run=run)
+
+
+def planned_counts(run: SyncRun) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {"left": {}, "right": {}}
+    rows = run.changes.filter(state__in=["planned", "held"]).order_by()
+    for side, operation, number in rows.values_list("side", "operation").annotate(number=Count("pk")):
+        counts[side][operation] = number
+    return counts
+
+
+# Ends
+
+
+def pause(slice: Slice, run: SyncRun, reason: str, until: datetime) -> Outcome:
+    """The run goes on later; what was done so far counts as a step forward."""
+    with slice.transaction():
+        run.attempts = 0
+        run.api_calls += slice.calls()
+        run.error = reason
+        run.save()
+    return Outcome("running", reason, until, run)
+
+
+def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "") -> Outcome:
+    """A run that changed, held and failed nothing leaves no row and no entry, only the count of quiet runs."""
+    now = slice.now()
+    with slice.transaction():
+        current = Connection.objects.filter(pk=connection.pk)
+        if not reason:
+            current.update(last_success_at=now)
+        if not run.recorded and not run.dry_run and not run.changes.exists():
+            run.delete()
+            current.update(quiet_runs=connection.quiet_runs + 1)
+            count_quiet_run(connection.chain)
+            return Outcome("quiet", reason)
+        current.update(quiet_runs=0)
+        run.counts = counted(run)
+        failed = run.counts["failed"]
+        run.status = SyncRun.Status.PARTIAL if failed else SyncRun.Status.DONE
+        close_run(slice, connection, run, reason)
+    return Outcome(run.status, reason, run=run)
+
+
+def close_run(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> None:
+    run.phase, run.finished, run.error = SyncRun.Phase.END, slice.now(), reason
+    run.api_calls += slice.calls()
+    run.save()
+    header = {"status": run.status, "counts": run.counts, "api_calls": run.api_calls, "error": run.error_kind}
+    entry = Entry("run.finished", run.actor, header, {"reason": reason}, connection=connection.code, run=run.code)
+    record(connection, run, [entry], slice)
+
+
+def counted(run: SyncRun) -> dict[str, object]:
+    """What a run did, by side, in the words of the API."""
+    words = {"create": "created", "update": "updated", "tag": "tagged", "untag": "untagged", "link": "linked"}
+    sides: dict[str, Counter[str]] = {side: Counter(dict.fromkeys(words.values(), 0)) for side in ("left", "right")}
+    rest: Counter[str] = Counter({"skipped": 0, "failed": 0, "held": 0})
+    rows = run.changes.order_by().values_list("side", "operation", "state").annotate(number=Count("pk"))
+    for side, operation, state, number in rows:
+        if state in ("done", "recovered"):
+            sides[side][words[operation]] += number
+        elif state == "refused":
+            rest["failed"] += number
+        else:
+            rest["skipped"] += number
+    rest["held"] = Hold.objects.filter(connection=run.connection_id, opened__gte=run.started).count()
+    return {**{side: dict(counts) for side, counts in sides.items()}, **rest}
+
+
+def supersede(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> Outcome:
+    if not run.recorded and not run.changes.exists():
+        with slice.transaction():
+            run.delete()
+        return Outcome("quiet", reason, slice.now())
+    end_plan(slice, connection, run, SyncRun.Status.SUPERSEDED, reason)
+    return Outcome("superseded", reason, slice.now(), run)
+
+
+def fail(slice: Slice, connection: Connection, run: SyncRun, kind: str, reason: str) -> Outcome:
+    """The run ends here; what it had planned is judged again by the next."""
+    now = slice.now()
+    with slice.transaction():
+        changes = run.changes.filter(state__in=["planned", "held"])
+        Link.objects.filter(changes__in=changes).update(next_attempt_at=now)
+        changes.update(state=Change.State.SUPERSEDED, settled_at=now)
+        run.status, run.error_kind, run.counts = SyncRun.Status.FAILED, kind, counted(run)
+        close_run(slice, connection, run, reason)
+    log.warning("Run %s of connection %s failed: %s", run.code, connection.code, kind)
+    return Outcome("failed", reason, run=run)
+
+
+def block(slice: Slice, connection: Connection, limited: RateLimited) -> datetime:
+    """The app throttles: leave the accounts alone for as long as it says, or for five minutes."""
+    seconds = limited.retry_after if limited.retry_after is not None else RETRY.total_seconds()
+    until = slice.now() + timedelta(seconds=min(max(seconds, 1), 24 * 3600))
+    account = account_of(connection, limited)
+    if account is not None:
+        Account.objects.filter(pk=account.pk).update(blocked_until=until)
+    return until
+
+
+def account_of(connection: Connection, error: ConnectorError) -> Account | None:
+    """Whose error it was: the connector says so by the app's slug."""
+    for account in (connection.left_account, connection.right_account):
+        if error.account == account.pk:
+            return account
+    return None
+
+
+def needs_authorization(slice: Slice, connection: Connection, error: ConnectorError) -> None:
+    account = account_of(connection, error)
+    if account is None:
+        return
+    now = slice.now()
+    with transaction.atomic():
+        Account.objects.filter(pk=account.pk).update(
+            status=Account.Status.NEEDS_AUTHORIZATION, status_text=str(error), checked_at=now
+        )
+        header = {"account": str(account.code), "app": account.app, "error": type(error).__name__}
+        append("portal", [Entry("account.failed", "system", header)], now)

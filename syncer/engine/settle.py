@@ -1,0 +1,235 @@
+"""What became of writes, brought into record, link, shadow, change and log: the second transaction of every write
+(ENGINE.md 6), and the same for what recovery found out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connections.models.connection import SideName
+from syncer.audit.chain import Entry
+from syncer.connectors.base import Observed, Outcome, Value, WriteResult
+from syncer.engine.planner import Line
+from syncer.engine.pull import store, take_sequences
+from syncer.engine.setup import Setup
+from syncer.engine.slice import Slice
+from syncer.engine.values import tag_keys
+from syncer.models import Change, Link, Record
+from syncer.models.link import ENDED
+
+
+@dataclass
+class Settled:
+    """The rows that settling changed, to be stored together, and their log entries."""
+
+    links: list[Link] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+
+def settle(
+    slice: Slice, setup: Setup, results: Sequence[tuple[Change, WriteResult]], how: Change.State = Change.State.DONE
+) -> list[Entry]:
+    """Settle writes of one connection, all to the same book, inside the caller's transaction. Returns the entries for
+    the connection's chain. `how` is done, or recovered where we only looked."""
+    if not results:
+        return []
+    now, book = slice.now(), results[0][0].book
+    observed = [result.observed for _, result in results if result.observed is not None]
+    store(slice, book, [one for one in observed if one.remote_id], written=True)
+    ids = [one.remote_id for one in observed]
+    records = {row.remote_id: row for row in Record.objects.filter(book=book, remote_id__in=ids)}
+    settled = Settled()
+    for change, result in results:
+        settle_one(setup, change, result, records, settled, how, now)
+    end_one_sided(setup, settled)
+    suspect(book, [change.record for change, result in results if result.outcome == Outcome.GONE])
+    Link.objects.bulk_update(settled.links, LINK_FIELDS, batch_size=100)
+    Change.objects.bulk_update(settled.changes, ["state", "detail", "settled_at", "record", "attempts"], batch_size=100)
+    return settled.entries
+
+
+def end_one_sided(setup: Setup, settled: Settled) -> None:
+    """What was created may have been seen, and given a link of its own, before we knew it for ours."""
+    for change in settled.changes:
+        if change.operation == Change.Operation.CREATE and change.record is not None:
+            seen = Link.objects.filter(connection=setup.connection, **{change.side: change.record})
+            seen.exclude(pk=change.link_id).exclude(state__in=ENDED).update(
+                state=Link.State.SUPERSEDED, reason="it is the contact that we created", next_attempt_at=None
+            )
+
+
+LINK_FIELDS = [
+    "left",
+    "right",
+    "state",
+    "reason",
+    "shadow",
+    "applied_actions",
+    "refused",
+    "attempts",
+    "next_attempt_at",
+    "updated_at",
+]
+
+
+def settle_one(
+    setup: Setup,
+    change: Change,
+    result: WriteResult,
+    records: Mapping[str, Record],
+    settled: Settled,
+    how: Change.State,
+    now: datetime,
+) -> None:
+    link = change.link
+    if result.outcome == Outcome.UNKNOWN:
+        link.reason, link.updated_at = "sent; the app's answer did not arrive, so we look before we go on", now
+        settled.links.append(link)
+        return
+    change.detail, change.settled_at = result.detail[:500], now
+    if result.outcome == Outcome.DONE:
+        change.state = how
+        done(setup, change, result, records, now)
+    elif result.outcome == Outcome.REFUSED:
+        change.state = Change.State.REFUSED
+        refused(link, change, result)
+    elif result.outcome == Outcome.NOT_SENT:
+        change.state = Change.State.PLANNED
+        link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
+    else:
+        change.state = Change.State.LOST if how == Change.State.LOST else Change.State.STALE
+        link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
+        link.next_attempt_at = now
+    link.updated_at = now
+    settled.links.append(link)
+    settled.changes.append(change)
+    settled.entries.append(result_entry(setup, change, result))
+
+
+def refused(link: Link, change: Change, result: WriteResult) -> None:
+    """The same value is not sent again until it, or what the app says of its fields, changes."""
+    link.state, link.refused, link.attempts = Link.State.FAILING, change.digest, link.attempts + 1
+    link.reason, link.next_attempt_at = (result.detail or "the app refused it")[:500], None
+
+
+def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str, Record], now: datetime) -> None:
+    link, side = change.link, change.side
+    assert result.observed is not None
+    record = records[result.observed.remote_id]
+    if change.operation == Change.Operation.CREATE:
+        setattr(link, side, record)
+        change.record = record
+    link.state = Link.State.IN_SYNC
+    link.reason, link.attempts, link.refused, link.next_attempt_at = "", 0, "", None
+    if change.operation == Change.Operation.TAG:
+        link.state = Link.State.OPPOSITE_DELETED
+        link.reason = "deleted on the other side, tagged here"
+        tag = setup.connection.trash_tag
+        link.applied_actions = {
+            **link.applied_actions,
+            "trash": {"wanted": True, "set": True, "side": side, "tag": tag},
+        }
+    elif change.operation == Change.Operation.UNTAG:
+        link.applied_actions = {key: value for key, value in link.applied_actions.items() if key != "trash"}
+        link.next_attempt_at = now
+    else:
+        link.shadow = advanced(setup, change, record.values)
+
+
+def advanced(setup: Setup, change: Change, shown: Mapping[str, Value]) -> dict[str, list[Value]]:
+    """The shadow after a write: for the written lines alone, (the source value used, the value read back)."""
+    shadow = dict(change.link.shadow)
+    side: SideName = "left" if change.side == "left" else "right"
+    for line in setup.lines:
+        name = line.field(side).name
+        if line.code not in change.source or name not in shown:
+            continue
+        if line.is_tags:
+            shadow[line.code] = advanced_tags(setup, line, change, shown[name])
+            continue
+        pair = [change.source[line.code], shown[name]]
+        shadow[line.code] = pair if side == "right" else pair[::-1]
+    return shadow
+
+
+def advanced_tags(setup: Setup, line: Line, change: Change, shown: Value) -> list[Value]:
+    """Only the tags that this write carried are agreed now: one that a person added to the target meanwhile, or that
+    still has to travel the other way, is not."""
+    side: SideName = "left" if change.side == "left" else "right"
+    field = line.field(side)
+    base, sent = tag_keys(change.base.get(field.name)), tag_keys(change.values.get(field.name))
+    held = tag_keys(setup.policy.stored[side](field, change.values.get(field.name)))
+    read = tag_keys(shown)
+    removed = set(base) - set(sent)
+    gained = {key: tag for key, tag in read.items() if key in held and key not in base}
+    source = tag_keys(change.source[line.code])
+    carried = {key: source.get(key, tag) for key, tag in sent.items() if key not in base}
+    old = change.link.shadow.get(line.code, [None, None])
+    target_index = 1 if side == "right" else 0
+    pair: list[Value] = [None, None]
+    for index, added in ((target_index, gained), (1 - target_index, carried)):
+        kept = {key: tag for key, tag in tag_keys(old[index]).items() if key not in removed}
+        tags = {**added, **kept}
+        pair[index] = sorted(tags.values(), key=str.casefold) if tags else None
+    return pair
+
+
+def suspect(book, records: Sequence[Record | None]) -> None:  # type: ignore[no-untyped-def]
+    """The app says that they are gone: that is read by id before it is believed."""
+    ids = [record.pk for record in records if record is not None and record.state == Record.State.LIVE]
+    if ids:
+        take_sequences(book, ids, state=Record.State.SUSPECT)
+
+
+def intent_entry(setup: Setup, change: Change) -> Entry:
+    header = {
+        "change": str(change.key),
+        "version": change.run.version,
+        "digest": change.digest,
+        "reasons": reason_codes(change),
+    }
+    payload = {
+        "book": change.book.remote_id,
+        "remote_id": change.record.remote_id if change.record is not None else "",
+        "before": change.base,
+        "after": change.values,
+        "reasons": change.reasons,
+    }
+    return entry(setup, "write.intent", change, header, payload)
+
+
+def reason_codes(change: Change) -> list[dict[str, str]]:
+    """Why, without the names of fields: an app's field can be called anything."""
+    return [{key: reason[key] for key in ("line", "why") if key in reason} for reason in change.reasons]
+
+
+def result_entry(setup: Setup, change: Change, result: WriteResult) -> Entry:
+    header = {"change": str(change.key), "outcome": str(result.outcome), "state": change.state}
+    payload: dict[str, object] = {"detail": result.detail, "field": result.field}
+    if result.observed is not None:
+        payload |= {"remote_id": result.observed.remote_id, "stored": stored_differently(change, result.observed)}
+    return entry(setup, "write.result", change, header, payload)
+
+
+def stored_differently(change: Change, observed: Observed) -> dict[str, Value]:
+    """What the app shows other than what we sent."""
+    return {
+        name: observed.values[name]
+        for name, value in change.values.items()
+        if name in observed.values and observed.values[name] != value
+    }
+
+
+def entry(setup: Setup, kind: str, change: Change, header: dict, payload: dict) -> Entry:  # type: ignore[type-arg]
+    return Entry(
+        kind,
+        change.run.actor,
+        header,
+        payload,
+        connection=setup.connection.code,
+        run=change.run.code,
+        link=change.link.code,
+        record=change.record.code if change.record is not None else None,
+        side=change.side,
+        operation=change.operation,
+    )

@@ -1,0 +1,178 @@
+"""A connection's configuration as the engine uses it for one slice, read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from connections.conditions import Condition, Rule
+from connections.models import Connection, FieldMapping
+from connections.models import Rule as RuleRow
+from connections.models.connection import SIDES, SideName
+from syncer.connectors.base import Capabilities, Connector, Field, FieldType, Role, Value
+from syncer.connectors.registry import connector_class
+from syncer.engine.planner import Line, Policy, Stored, as_sent
+from syncer.models import Book, Side
+
+# Records carry these whatever the mapping: they decide who a contact is and what it may be matched by.
+ALWAYS_READ = (Role.EMAIL, Role.TAGS, Role.OWNER, "uid", "consent")
+
+
+@dataclass(frozen=True)
+class SideSetup:
+    side: Side
+    book: Book
+    fields: Mapping[str, Field]
+    capabilities: Capabilities
+    app_label: str
+
+    def by_role(self, role: str) -> Field | None:
+        return next((field for field in self.fields.values() if field.role == role), None)
+
+    @property
+    def tags_field(self) -> str:
+        found = next((f for f in self.fields.values() if f.type == FieldType.TAGS and f.writable), None)
+        return found.name if found else ""
+
+
+@dataclass
+class Setup:
+    """`lines` are the enabled mappings whose fields both exist; `broken` names the others and why they rest."""
+
+    connection: Connection
+    sides: Mapping[SideName, SideSetup]
+    lines: Sequence[Line]
+    rules: Mapping[SideName, Sequence[Rule]]
+    policy: Policy
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        return self.connection.version
+
+    def defaults(self, side: SideName) -> dict[str, Value]:
+        """What staff chose for fields that a create on this side needs, by field name."""
+        owner_field = next((f for f in self.sides[side].fields.values() if f.type == FieldType.OWNER), None)
+        owner = self.connection.default_for(side, "owner")
+        return {owner_field.name: str(owner)} if owner_field and owner not in (None, "") else {}
+
+
+def fields_from(schema: Sequence[Mapping[str, Any]]) -> dict[str, Field]:
+    """A book's stored schema as fields by name."""
+    return {
+        item["name"]: Field(
+            **{
+                **item,
+                "type": FieldType(item["type"]),
+                "choices": tuple((value, label) for value, label in item.get("choices", ())),
+            }
+        )
+        for item in schema
+    }
+
+
+def schema_of(fields: Sequence[Field]) -> list[dict[str, Any]]:
+    return [asdict(field) for field in fields]
+
+
+def ensure_sides(connection: Connection) -> dict[SideName, Side]:
+    """The two sides of a connection with their books, made where they are missing. A side that reads another book than
+    before starts over."""
+    sides: dict[SideName, Side] = {}
+    for name in SIDES:
+        book, _ = Book.objects.get_or_create(
+            account=connection.account(name), kind="contacts", remote_id=connection.book_id(name)
+        )
+        side, _ = Side.objects.get_or_create(connection=connection, side=name, defaults={"book": book})
+        if side.book_id != book.pk:
+            side.book, side.planned, side.version = book, 0, 0
+            side.save(update_fields=["book", "planned", "version"])
+        sides[name] = side
+    return sides
+
+
+def load(connection: Connection, stored: Mapping[SideName, Connector] | None = None) -> Setup:
+    """Read the configuration. `stored` are the connectors by side, for their word on how a value will be held."""
+    sides = {name: side_setup(connection, side) for name, side in ensure_sides(connection).items()}
+    lines, broken = lines_of(connection, sides)
+    rules: dict[SideName, list[Rule]] = {"left": [], "right": []}
+    for row in connection.rules.filter(enabled=True).prefetch_related("conditions"):
+        rules["left" if row.source == "left" else "right"].append(rule_of(row))
+    words: dict[str, Stored] = {side: connector.stored for side, connector in (stored or {}).items()}
+    policy = Policy(reserved=reserved_tags(connection), stored={"left": as_sent, "right": as_sent, **words})
+    return Setup(connection, sides, lines, rules, policy, broken)
+
+
+def side_setup(connection: Connection, side: Side) -> SideSetup:
+    app = connector_class(connection.account("left" if side.side == "left" else "right").app).app
+    book = Book.objects.get(pk=side.book_id)
+    return SideSetup(side, book, fields_from(book.schema), app.capabilities, app.label)
+
+
+def lines_of(connection: Connection, sides: Mapping[SideName, SideSetup]) -> tuple[list[Line], dict[str, str]]:
+    lines, broken = [], {}
+    for mapping in connection.mappings.filter(enabled=True):
+        left = sides["left"].fields.get(mapping.left_field)
+        right = sides["right"].fields.get(mapping.right_field)
+        if left is None or right is None:
+            missing = mapping.left_field if left is None else mapping.right_field
+            broken[str(mapping.code)] = f"the field {missing} is no longer there"
+            continue
+        lines.append(line_of(connection, mapping, left, right))
+    return lines, broken
+
+
+def line_of(connection: Connection, mapping: FieldMapping, left: Field, right: Field) -> Line:
+    to = frozenset(
+        side
+        for side, target in (("left", left), ("right", right))
+        if mapping.direction in ("both", f"to_{side}")
+        and connection.direction in ("both", f"to_{side}")
+        and target.writable
+    )
+    winner = connection.winner if mapping.on_conflict == "inherit" else mapping.on_conflict
+    return Line(
+        str(mapping.code),
+        left,
+        right,
+        to,
+        winner,
+        mapping.write_mode,
+        mapping.clears,
+        mapping.value_map,
+        mapping.fallback,
+    )
+
+
+def rule_of(row: RuleRow) -> Rule:
+    conditions = tuple(Condition(c.kind, c.field, c.operator, c.value) for c in row.conditions.all())
+    return Rule(row.name, row.source, row.match, conditions)
+
+
+def reserved_tags(connection: Connection) -> frozenset[str]:
+    """Tags that no tags mapping carries: the trash and unsubscribe tags of every connection of the client, and every
+    tag named in a tag action of this connection."""
+    tags: set[str] = set()
+    for trash, unsubscribe in Connection.objects.filter(client_id=connection.client_id).values_list(
+        "trash_tag", "unsubscribe_tag"
+    ):
+        tags |= {trash.casefold(), unsubscribe.casefold()}
+    for row in connection.rules.prefetch_related("actions"):
+        for action in row.actions.all():
+            if action.kind in ("add_tag", "remove_tag") and isinstance(action.value, str):
+                tags.add(action.value.casefold())
+    return frozenset(tags)
+
+
+def wanted_fields(book: Book) -> list[str]:
+    """What a book is read with: the union of what its connections need, drafts left out."""
+    known = fields_from(book.schema)
+    wanted = {name for name, found in known.items() if found.role in ALWAYS_READ}
+    for side in book.sides.exclude(connection__state="draft").select_related("connection"):
+        connection = side.connection
+        for mapping in connection.mappings.filter(enabled=True):
+            wanted.add(mapping.left_field if side.side == "left" else mapping.right_field)
+            if mapping.fallback and "field" in mapping.fallback:
+                wanted.add(mapping.fallback["field"])
+        for rule in connection.rules.filter(source=side.side).prefetch_related("conditions"):
+            wanted |= {condition.field for condition in rule.conditions.all() if condition.field}
+    return sorted(wanted & set(known))

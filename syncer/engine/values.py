@@ -1,0 +1,77 @@
+"""Values as the engine keeps and compares them: canonical JSON, digests, absence, tags. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from connections.fieldtypes import InvalidValue, clean
+from syncer.connectors.base import Field, Value, Values
+
+
+class Absent(Enum):
+    """The app did not say: no news, and never the same as an explicit empty (None)."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+def canonical(data: Any) -> str:
+    """The one spelling of a JSON document: sorted keys, no blanks, no floats (TypeError)."""
+    refuse_floats(data)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def refuse_floats(data: Any) -> None:
+    if isinstance(data, float):
+        raise TypeError("a float has no exact spelling: use an integer or a decimal text")
+    if isinstance(data, Mapping):
+        for value in data.values():
+            refuse_floats(value)
+    elif isinstance(data, list | tuple):
+        for value in data:
+            refuse_floats(value)
+
+
+def digest(data: Any) -> str:
+    return hashlib.sha256(canonical(data).encode()).hexdigest()
+
+
+def cleaned(fields: Mapping[str, Field], raw: Values) -> tuple[dict[str, Value], dict[str, str]]:
+    """The clean values of the known fields, and per field why a value could not be understood (it is then ABSENT)."""
+    values: dict[str, Value] = {}
+    problems: dict[str, str] = {}
+    for name, value in raw.items():
+        if name not in fields:
+            continue
+        try:
+            values[name] = clean(fields[name].type, value)
+        except InvalidValue as error:
+            problems[name] = str(error)
+    return values, problems
+
+
+def tag_keys(tags: Value | Absent) -> dict[str, str]:
+    """Tags by what is compared, in the app's spelling."""
+    return {tag.casefold(): tag for tag in tags} if isinstance(tags, list) else {}
+
+
+def with_tag(tags: Value, tag: str) -> Value:
+    return merged_tags(tags, add=[tag], remove=())
+
+
+def without_tag(tags: Value, tag: str) -> Value:
+    return merged_tags(tags, add=(), remove=[tag])
+
+
+def merged_tags(tags: Value, add: Iterable[str], remove: Sequence[str]) -> Value:
+    """The tags with some added and some removed; the spelling that is there stays."""
+    kept = tag_keys(tags)
+    for tag in remove:
+        kept.pop(tag.casefold(), None)
+    for tag in add:
+        kept.setdefault(tag.casefold(), tag)
+    return sorted(kept.values(), key=lambda tag: (tag.casefold(), tag)) if kept else None

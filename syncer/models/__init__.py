@@ -1,0 +1,24 @@
+"""What the engine knows and did."""
+
+from syncer.models.book import Book, Record
+from syncer.models.hold import Hold
+from syncer.models.lease import AccountLease, ApiUsage, Heartbeat
+from syncer.models.link import Link, Side
+from syncer.models.log import LogChain, LogCheckpoint, SyncLog
+from syncer.models.run import Change, SyncRun
+
+__all__ = [
+    "AccountLease",
+    "ApiUsage",
+    "Book",
+    "Change",
+    "Heartbeat",
+    "Hold",
+    "Link",
+    "LogChain",
+    "LogCheckpoint",
+    "Record",
+    "Side",
+    "SyncLog",
+    "SyncRun",
+]

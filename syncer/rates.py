@@ -1,0 +1,81 @@
+"""Call budgets: never more calls than allowed in any 3,600 seconds, counted per login (DESIGN.md 9).
+
+A plain token bucket that holds a whole hour lets twice the budget through in one hour (the full bucket, then what flows
+in). So what counts here is the sum over a sliding hour, in slots of ten seconds that are only dropped when all of a
+slot is an hour old: bursts until the budget is spent, then a call is free when an old one leaves the hour.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.db.models import F, QuerySet, Sum
+
+from portal.clock import Clock
+from syncer.connectors.base import BudgetSpent
+from syncer.models.lease import ApiUsage
+
+SLOT = 10
+WINDOW = 3600
+
+
+@dataclass
+class Budget:
+    """The meter of one login for one caller. `limit` is calls per hour, None where the app sets none."""
+
+    key: str
+    caller: str
+    limit: int | None
+    clock: Clock
+    calls: int = 0
+
+    def take(self) -> None:
+        if self.limit is not None and self.used() >= self.limit:
+            raise BudgetSpent(f"The budget of {self.limit} calls an hour is spent.", self.free_at(1))
+        record(self.key, self.caller, slot_of(self.clock.now()))
+        self.calls += 1
+
+    def used(self) -> int:
+        return int(self._window().aggregate(total=Sum("calls"))["total"] or 0)
+
+    def available(self) -> int | None:
+        """Calls that are free now; None without a limit."""
+        return None if self.limit is None else max(0, self.limit - self.used())
+
+    def free_at(self, calls: int) -> datetime:
+        """When so many calls (at most the limit) will be free."""
+        if self.limit is None:
+            return self.clock.now()
+        over = self.used() + min(calls, self.limit) - self.limit
+        for slot, count in (
+            self._window().values("slot").annotate(n=Sum("calls")).order_by("slot").values_list("slot", "n")
+        ):
+            if over <= 0:
+                break
+            over -= count
+            if over <= 0:
+                return datetime.fromtimestamp((slot + 1) * SLOT + WINDOW, UTC)
+        return self.clock.now()
+
+    def _window(self) -> QuerySet[ApiUsage]:
+        return ApiUsage.objects.filter(key=self.key, slot__gte=slot_of(self.clock.now()) - WINDOW // SLOT)
+
+
+def slot_of(moment: datetime) -> int:
+    return int(moment.timestamp()) // SLOT
+
+
+def record(key: str, caller: str, slot: int) -> None:
+    """Count one call. One row a slot and caller, made where it is missing."""
+    row = ApiUsage.objects.filter(key=key, slot=slot, caller=caller)
+    if row.update(calls=F("calls") + 1):
+        return
+    with transaction.atomic():
+        _, new = ApiUsage.objects.get_or_create(key=key, slot=slot, caller=caller, defaults={"calls": 1})
+    if not new:
+        row.update(calls=F("calls") + 1)
+
+
+def forget_old(now: datetime) -> None:
+    """Drop what left the hour long ago; a day is kept for the account page."""
+    ApiUsage.objects.filter(slot__lt=slot_of(now) - 24 * 3600 // SLOT).delete()

@@ -1,0 +1,93 @@
+"""What the CardDAV tests share: connectors for alice and bob, cards, and a meddler between us and the server."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from syncer.connectors.base import Account, Observed, Operation, Value, Write, WriteResult
+from syncer.connectors.carddav.connector import CardDav
+from syncer.connectors.registry import Options
+from tests.contract.radicale import USERS, Radicale
+from tests.contract.servers import RawServer, raw_server
+
+BOOK = "/alice/book/"
+OPEN = Options(allow_private_hosts=True, urls={})
+Meddle = Callable[[bytes, bytes], bytes]
+"""(request, the server's answer) -> the answer that we get."""
+
+
+def account(url: str, user: str = "alice", password: str | None = None, identity: str = "") -> Account:
+    secret = USERS[user] if password is None else password
+    return Account("carddav", {"url": url, "username": user}, {"password": secret}, identity)
+
+
+def connect(url: str, user: str = "alice", password: str | None = None) -> CardDav:
+    return CardDav(account(url, user, password), OPEN)
+
+
+def authorised(url: str, user: str = "alice") -> CardDav:
+    """As the portal makes one after the account was connected: it knows who it is."""
+    first = account(url, user)
+    return CardDav(replace(first, identity=CardDav(first, OPEN).check().key), OPEN)
+
+
+def vcard(uid: str, *lines: str, name: str = "Ada Lovelace") -> str:
+    given, _, family = name.partition(" ")
+    parts = ("BEGIN:VCARD", "VERSION:3.0", f"UID:{uid}", f"FN:{name}", f"N:{family};{given};;;", *lines, "END:VCARD")
+    return "".join(f"{line}\r\n" for line in parts)
+
+
+def create(key: str, **values: Value) -> Write:
+    return Write(Operation.CREATE, key, values)
+
+
+def update(of: Observed, values: Mapping[str, Value], key: str = "update", etag: str | None = None) -> Write:
+    return Write(Operation.UPDATE, key, values, of.remote_id, of.etag if etag is None else etag)
+
+
+def written(connector: CardDav, *writes: Write, book: str = BOOK) -> list[WriteResult]:
+    return list(connector.write(book, writes))
+
+
+def everything(connector: CardDav, book: str = BOOK, cursor: str = "") -> tuple[list[Observed], list[str], str]:
+    """All records and gone ids of a pass, and the cursor of the next delta."""
+    records: list[Observed] = []
+    gone: list[str] = []
+    while True:
+        page = connector.changes(book, cursor, [])
+        records += page.records
+        gone += page.gone
+        cursor = page.cursor
+        if page.done:
+            return records, gone, cursor
+
+
+def ids(records: Sequence[Observed]) -> list[str]:
+    return [record.remote_id for record in records]
+
+
+@contextmanager
+def meddler(server: Radicale, meddle: Meddle) -> Iterator[RawServer]:
+    """Stands between us and Radicale, and changes answers on their way."""
+    port = int(server.url.rstrip("/").rpartition(":")[2])
+
+    def serve(connection: socket.socket, request: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as upstream:
+            upstream.sendall(re.sub(rb"(?i)\r\nAccept-Encoding:[^\r]*", b"", request, count=1))
+            answer = b"".join(iter(lambda: upstream.recv(65536), b""))
+        connection.sendall(meddle(request, answer))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with raw_server(serve) as between:
+        yield between
+
+
+def answer(body: str, status: str = "207 Multi-Status", kind: str = "application/xml; charset=utf-8") -> bytes:
+    octets = body.encode()
+    return f"HTTP/1.0 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(octets)}\r\n\r\n".encode() + octets
+
+
+def body_of(message: bytes) -> str:
+    return message.partition(b"\r\n\r\n")[2].decode()

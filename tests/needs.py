@@ -1,0 +1,52 @@
+"""What some tests need beyond Python: `@needs("chromium")` skips by name where it is lacking.
+
+The names of what was lacking are the last thing a run says. With CI=true a skip is a failure, but for what no machine
+can install (`specs`: the apps' API descriptions, which are not ours to ship).
+"""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts import postgres
+
+SPECS = Path(__file__).resolve().parent.parent.parent / "shared" / "specs"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Need:
+    present: Callable[[], bool]
+    absent: str
+    installable: bool = True
+
+
+def browser() -> str | None:
+    """The path of a Chromium to drive."""
+    return next((path for path in map(shutil.which, BROWSERS) if path is not None), None)
+
+
+def _module(name: str) -> Callable[[], bool]:
+    return lambda: importlib.util.find_spec(name) is not None
+
+
+NEEDS: dict[str, Need] = {
+    "chromium": Need(lambda: browser() is not None, "no chromium found; apt-get install chromium"),
+    "postgresql": Need(lambda: postgres.binaries() is not None, "no initdb found; apt-get install postgresql"),
+    "radicale": Need(_module("radicale"), "not installed; pip install -r requirements-dev.txt"),
+    "vdirsyncer": Need(_module("vdirsyncer"), "not installed; pip install -r requirements-dev.txt"),
+    "specs": Need(SPECS.is_dir, "no API descriptions in ../shared/specs", installable=False),
+}
+
+
+def skipped(name: str) -> str:
+    return f"{name} ({NEEDS[name].absent})"
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    """For a test, a class or a module's `pytestmark`. An unknown name is an error, not a skip."""
+    return pytest.mark.skipif(not NEEDS[name].present(), reason=skipped(name))
