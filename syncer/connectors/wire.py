@@ -200,7 +200,6 @@ class Adapter(HTTPAdapter):
         except BaseException:
             response.raw.close()
             raise
-        response.raw.release_conn()
         return response
 
 

@@ -1,4 +1,4 @@
-"""The verdict on each contact that a connection has not judged yet: the planner and the matching, fed from the replicas.
+"""The verdict on each contact that a connection has not judged yet: planner and matching, fed from the replicas.
 
 Nothing here writes or calls an app: `judge_records` and `judge_links` read and return verdicts; plan.py stores them,
 apply.py asks again right before it sends, explain.py shows them.
@@ -26,8 +26,8 @@ WAIT_AGAIN = timedelta(minutes=1)
 
 @dataclass
 class Verdict:
-    """What one link becomes. `link` may be unsaved. `shadow` are the lines that agree; `changes` are unsaved rows without
-    a run; `trace` tells why, for people."""
+    """What one link becomes. `link` may be unsaved. `shadow` are the lines that agree; `changes` are unsaved rows
+    without a run; `trace` tells why, for people."""
 
     link: Link
     state: str

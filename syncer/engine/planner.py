@@ -90,7 +90,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Write:
-    """One field of a planned change. `why` is one of WORDS. `lost` is a value that a person wrote and that this write replaces."""
+    """One field of a planned change. `why` is one of WORDS. `lost`: `base` is a value that a person wrote and that this
+    write replaces."""
 
     line: str
     field: str

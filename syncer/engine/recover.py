@@ -122,7 +122,8 @@ def creates(slice: Slice, connector: Connector, book: Book, changes: Sequence[Ch
 
 
 def by_id(connector: Connector, book: Book, changes: Sequence[Change]) -> list[Found]:
-    """The id was ours to choose: read it. One that was created, seen and deleted meanwhile stands in the replica as gone."""
+    """The id was ours to choose: read it. One that was created, seen and deleted meanwhile stands in the replica as
+    gone."""
     ids = [connector.created_id(book.remote_id, write_of(change)) for change in changes]
     found: list[Found] = []
     for change, remote_id, observed in zip(changes, ids, read_all(connector, book, ids), strict=True):

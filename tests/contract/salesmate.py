@@ -44,6 +44,15 @@ class Purse:
         self.calls -= 1
 
 
+def connector_to(
+    url: str, meter: Meter | None = None, assumed: Assumed = ASSUMED, subdomain: str = "acme", **keys: str
+) -> Salesmate:
+    """A connector whose pauses take no time."""
+    account = Account("salesmate", {"subdomain": subdomain}, {**KEYS, **keys})
+    world = World(sleep=lambda seconds: None)
+    return Salesmate(account, Options(True, {"salesmate": url}), meter, assumed=assumed, world=world)
+
+
 @dataclass
 class Bench:
     app: SalesmateApp
@@ -57,9 +66,7 @@ class Bench:
         subdomain: str = "acme",
         **keys: str,
     ) -> Salesmate:
-        account = Account("salesmate", {"subdomain": subdomain}, {**KEYS, **keys})
-        world = World(sleep=lambda seconds: None)
-        return Salesmate(account, Options(True, {"salesmate": self.url}), meter, assumed=assumed, world=world)
+        return connector_to(self.url, meter, assumed, subdomain, **keys)
 
     def person(self, number: int, **values: Any) -> int:
         """Somebody adds a contact by hand."""

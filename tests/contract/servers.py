@@ -1,4 +1,4 @@
-"""Local servers for the HTTP tests: answers byte by byte, and TLS with an authority of our own."""
+"""For the HTTP tests: local servers that answer byte by byte, TLS with an authority of our own, time that flies."""
 
 import datetime
 import socket
@@ -14,6 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from syncer.connectors.http import Http
+from syncer.connectors.wire import World
 
 
 @dataclass
@@ -157,3 +160,23 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
     )
+
+
+@dataclass
+class Pauses:
+    """A world where sleeping takes no time and chance is always in the middle."""
+
+    slept: list[float] = field(default_factory=list)
+
+    def world(self) -> World:
+        return World(sleep=self.slept.append, random=lambda: 0.5)
+
+
+def quick(deadline: float = 0.3) -> Http:
+    return Http(allow_private=True, deadline=deadline, world=Pauses().world())
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -147,9 +147,7 @@ def test_each_row_of_the_closed_list_is_what_it_says(row: Row) -> None:
         (Act.UPDATE, 302, Outcome.UNKNOWN),
     ],
 )
-def test_an_answer_that_is_not_on_the_list_proves_nothing(
-    act: Act, status: int, expected: Seen
-) -> None:
+def test_an_answer_that_is_not_on_the_list_proves_nothing(act: Act, status: int, expected: Seen) -> None:
     assert meaning(act, status) is Meaning.UNCLEAR
     assert outcome_of(act, status, "") == expected
 

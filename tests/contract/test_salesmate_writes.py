@@ -303,3 +303,28 @@ def test_unchanged_fields_are_never_sent(acme: Bench) -> None:
     salesmate.changes(BOOK, "", [*NAMES, "mobile"])
     results(salesmate, update(ada, firstName="Augusta"))
     assert set(acme.sent("PUT")[0].json()) == {"firstName", "lastName", "owner"}
+
+
+def test_what_is_deleted_right_after_it_was_written(acme: Bench) -> None:
+    """The update is gone; the create keeps its id, so that its deletion is one, and it is not made again."""
+    ada, ben = acme.people(2)
+
+    def somebody_deletes_both(observed: Observed) -> bool:
+        acme.app.person_delete(ada)
+        acme.app.person_delete(3)
+        return True
+
+    writes = [update(ada, mobile="1"), create(), replace(update(ben, mobile="1"), still_holds=somebody_deletes_both)]
+    updated, created, other = results(acme.connector(), *writes)
+    assert updated.outcome is Outcome.GONE
+    assert created.outcome is Outcome.DONE
+    assert seen_in(created) == Observed("3", {}, problem=batch.GONE_AT_ONCE)
+    assert other.outcome is Outcome.DONE
+
+
+def test_a_read_back_by_id_that_fails_is_not_tried_for_the_others(acme: Bench) -> None:
+    ada, ben = acme.people(2)
+    acme.app.levers.cut_listing_at = 0
+    acme.app.fault("limit", "GET", f"/{ada}", skip=1)
+    assert outcomes(acme, update(ada, mobile="1"), update(ben, mobile="1")) == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert len(acme.app.log) == 6

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, models, transaction
 
 from syncer.audit import triggers
-from syncer.audit.chain import PORTAL, Entry
+from syncer.audit.chain import JSON, PORTAL, Entry
 from syncer.audit.format import canonical, entry_hash, parse
 from syncer.audit.verify import Break, Row, Walk, orphans, pages, verify
 from syncer.models.log import Kind, LogChain, SyncLog
@@ -209,6 +209,46 @@ def test_an_entry_rewritten_with_a_fitting_hash_is_found_at_the_next() -> None:
 
     for seq in EVERYWHERE:
         assert after(partial(forge, seq)) == min(seq + 1, LAST)
+
+
+def rewrite(seq: int, columns: dict[str, Any], items: dict[str, JSON]) -> None:
+    """Change an entry's header and write all hashes that follow anew, the head's too."""
+    entries().filter(seq=seq).update(**columns)
+    previous = ""
+    for row in entries().filter(seq__gte=seq).order_by("seq"):
+        header = canonical({**parse(row.header), **items}) if row.seq == seq else row.header
+        previous = row.previous_hash if row.seq == seq else previous
+        made = entry_hash(previous, header, row.payload_commit)
+        entries().filter(pk=row.pk).update(header=header, previous_hash=previous, entry_hash=made)
+        previous = made
+    head().update(head_hash=previous)
+
+
+@pytest.mark.parametrize(
+    ("columns", "items"),
+    [
+        ({}, {"seq": 21}),
+        ({}, {"chain": PORTAL}),
+        ({}, {"v": 2}),
+        ({"at": NOON - timedelta(days=1)}, {"at": "2026-11-23T12:00:00.000000Z"}),
+        ({}, {"at": "2026-11-24T12:00:00Z"}),
+        ({}, {"actor": "user:mallory"}),
+    ],
+)
+@pytest.mark.usefixtures("tampering")
+def test_an_unfit_header_is_found_even_where_all_hashes_were_written_anew(
+    columns: dict[str, Any], items: dict[str, JSON]
+) -> None:
+    assert after(partial(rewrite, 20, columns, items)) == 20
+
+
+@pytest.mark.usefixtures("tampering")
+def test_what_only_a_checkpoint_elsewhere_can_show() -> None:
+    """Who owns the database and writes everything anew gets past the walk, but not with the head that others hold."""
+    before = head().get().head_hash
+    rewrite(20, {"actor": "user:mallory"}, {"actor": "user:mallory"})
+    assert broken_at() is None
+    assert head().get().head_hash != before
 
 
 @pytest.mark.usefixtures("tampering")

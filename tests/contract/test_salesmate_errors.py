@@ -1,0 +1,115 @@
+"""Salesmate: what each failure means, row by row."""
+
+import json
+from typing import Any
+
+import pytest
+
+from syncer.connectors.base import (
+    AuthFailed,
+    ConnectorError,
+    Misconfigured,
+    RateLimited,
+    RecordGone,
+    Rejected,
+    Transient,
+)
+from syncer.connectors.http import Reply
+from syncer.connectors.salesmate import errors, fields
+from syncer.connectors.salesmate.errors import Kind
+
+
+def reply(status: int, error: dict[str, Any]) -> Reply:
+    return Reply(status, {}, json.dumps({"Status": "failure", "Error": error}).encode(), "https://acme.salesmate.io/")
+
+
+def raised(status: int, error: dict[str, Any], about_record: bool = True, writes: bool = True) -> ConnectorError:
+    labels = {name: field.label for name, field in fields.KNOWN.items()}
+    request = errors.Request("acme", about_record, writes, labels)
+    with pytest.raises(ConnectorError) as caught:
+        errors.answer(reply(status, error), request)
+    return caught.value
+
+
+MEANINGS = {
+    Kind.AUTH: AuthFailed,
+    Kind.FORBIDDEN: Rejected,
+    Kind.SUBDOMAIN: Misconfigured,
+    Kind.GONE: RecordGone,
+    Kind.REJECTED: Rejected,
+    Kind.LIMIT: RateLimited,
+    Kind.TRANSIENT: Transient,
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), errors.NAMES)
+@pytest.mark.parametrize("status", [200, 400, 403, 500])
+def test_the_name_of_a_failure_decides(name: str, kind: Kind, status: int) -> None:
+    assert type(raised(status, {"Name": name.title(), "Message": ""})) is MEANINGS[kind]
+    assert type(raised(status, {"name": name, "message": ""})) is MEANINGS[kind]
+
+
+@pytest.mark.parametrize(("code", "kind"), errors.CODES.items())
+def test_the_code_decides_where_there_is_no_name(code: str, kind: Kind) -> None:
+    assert type(raised(200, {"Code": code})) is MEANINGS[kind]
+    assert type(raised(200, {"code": int(code)})) is MEANINGS[kind]
+
+
+@pytest.mark.parametrize("words", errors.LIMIT_WORDS)
+def test_words_of_a_limit(words: str) -> None:
+    assert type(raised(403, {"Name": "Unknown", "Message": f"Your {words}!"})) is RateLimited
+
+
+@pytest.mark.parametrize(("status", "kind"), errors.STATUSES.items())
+def test_the_status_decides_last(status: int, kind: Kind) -> None:
+    assert type(raised(status, {})) is MEANINGS[kind]
+
+
+@pytest.mark.parametrize(("words", "text"), errors.REASONS)
+def test_a_refusal_is_told_in_our_own_words(words: str, text: str) -> None:
+    error = raised(400, {"Code": "4001", "Name": "ValidationError", "Message": f"Job Title {words} canary"})
+    assert isinstance(error, Rejected)
+    assert error.field == "designation"
+    assert str(error) == text.format(field="Job Title") + "."
+
+
+def test_an_unknown_refusal_does_not_repeat_what_the_app_wrote() -> None:
+    error = raised(400, {"Code": "4001", "Message": "canary"})
+    assert "canary" not in str(error)
+
+
+def test_the_longest_label_is_the_field() -> None:
+    error = raised(400, {"Code": 4001, "Message": "Email Opt Out Reason is required"})
+    assert isinstance(error, Rejected)
+    assert error.field == "emailOptOutReason"
+    assert errors.named_field("typewriter", {"a": "Type"}) == ""
+
+
+def test_not_found_is_gone_only_for_a_record() -> None:
+    """Salesmate gives the same answer for a wrong path."""
+    assert type(raised(404, {"Name": "ObjectNotFound"}, about_record=False)) is Transient
+
+
+def test_a_failure_in_the_middle_of_a_write_may_have_been_applied() -> None:
+    error = raised(500, {"Name": "UnknownError"})
+    assert isinstance(error, Transient)
+    assert error.maybe_applied
+    error = raised(500, {"Name": "UnknownError"}, writes=False)
+    assert isinstance(error, Transient)
+    assert not error.maybe_applied
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b"{}", b'{"Status": null}', b'{"Status": "success"}'])
+def test_strange_answers_may_work_later(body: bytes) -> None:
+    assert errors.answer(Reply(200, {}, b'{"status": "Success", "data": 7}', ""), errors.Request("acme")) == 7
+    if b"success" in body:
+        assert errors.answer(Reply(200, {}, body, ""), errors.Request("acme")) is None
+        return
+    with pytest.raises(Transient):
+        errors.answer(Reply(200, {}, body, ""), errors.Request("acme"))
+
+
+def test_retry_after_is_obeyed_where_it_comes() -> None:
+    with pytest.raises(RateLimited) as caught:
+        errors.answer(Reply(429, {"retry-after": "30"}, b"", ""), errors.Request("acme"))
+    assert caught.value.retry_after == 30
