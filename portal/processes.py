@@ -23,7 +23,7 @@ from portal.clock import Clock
 PAUSE = 0.2
 READY_PAUSE = 0.5
 QUICK = timedelta(seconds=10)
-QUICK_EXITS = 5
+QUICK_EXITS = 7
 LOG_LIMIT = 10_000_000
 
 
@@ -48,6 +48,7 @@ class _Running:
     process: "subprocess.Popen[bytes]"
     started: datetime
     quick_exits: int = 0
+    again_at: datetime | None = None
 
 
 class Crew:
@@ -78,7 +79,9 @@ class Crew:
         """Starts again what ended and should run; to be called every second or so. Raises ProgramEnded."""
         for running in self._running:
             code = running.process.poll()
-            if code is not None:
+            if running.again_at is not None:
+                self._start_again(running, running.again_at)
+            elif code is not None:
                 self._ended(running, code)
 
     def hurry(self) -> None:
@@ -110,9 +113,18 @@ class Crew:
         running.quick_exits = running.quick_exits + 1 if quick else 0
         if not program.restart or running.quick_exits >= QUICK_EXITS:
             raise ProgramEnded(f"{program.name} ended with code {code}.{self._where(program)}")
+        # Twice as long after each quick end: a database that is being restarted gets about a minute.
+        wait = timedelta(seconds=2 ** (running.quick_exits - 1) if quick else 0)
         self._say(f"{program.name} ended with code {code}; starting it again.")
+        running.again_at = self._clock.now() + wait
+        self._start_again(running, running.again_at)
+
+    def _start_again(self, running: _Running, moment: datetime) -> None:
+        if self._clock.now() < moment:
+            return
+        running.again_at = None
         running.started = self._clock.now()
-        running.process = self._spawn(program)
+        running.process = self._spawn(running.program)
 
     def _where(self, program: Program) -> str:
         return "" if self._logs is None else f" Its output is in {self._logs / program.name}.log."

@@ -28,12 +28,22 @@ class Budget:
     limit: int | None
     clock: Clock
     calls: int = 0
+    unrecorded: int = 0
 
     def take(self) -> None:
-        if self.limit is not None and self.used() >= self.limit:
+        """Count a call. Against a limit it is stored before it is made; without one, by `flush`. Raises BudgetSpent."""
+        self.calls += 1
+        if self.limit is None:
+            self.unrecorded += 1
+            return
+        if self.used() >= self.limit:
             raise BudgetSpent(f"The budget of {self.limit} calls an hour is spent.", self.free_at(1))
         record(self.key, self.caller, slot_of(self.clock.now()))
-        self.calls += 1
+
+    def flush(self) -> None:
+        if self.unrecorded:
+            record(self.key, self.caller, slot_of(self.clock.now()), self.unrecorded)
+            self.unrecorded = 0
 
     def used(self) -> int:
         return int(self._window().aggregate(total=Sum("calls"))["total"] or 0)
@@ -65,15 +75,15 @@ def slot_of(moment: datetime) -> int:
     return int(moment.timestamp()) // SLOT
 
 
-def record(key: str, caller: str, slot: int) -> None:
-    """Count one call. One row a slot and caller, made where it is missing."""
+def record(key: str, caller: str, slot: int, calls: int = 1) -> None:
+    """One row a slot and caller, made where it is missing."""
     row = ApiUsage.objects.filter(key=key, slot=slot, caller=caller)
-    if row.update(calls=F("calls") + 1):
+    if row.update(calls=F("calls") + calls):
         return
     with transaction.atomic():
-        _, new = ApiUsage.objects.get_or_create(key=key, slot=slot, caller=caller, defaults={"calls": 1})
+        _, new = ApiUsage.objects.get_or_create(key=key, slot=slot, caller=caller, defaults={"calls": calls})
     if not new:
-        row.update(calls=F("calls") + 1)
+        row.update(calls=F("calls") + calls)
 
 
 def forget_old(now: datetime) -> None:

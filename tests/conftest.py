@@ -8,7 +8,6 @@ import pytest
 from django.core.cache import cache
 from django.test import TransactionTestCase
 
-from syncer.audit import triggers
 from tests.needs import NEEDS, skipped
 from tests.settings import STATIC_ROOT, TEMPORARY
 
@@ -53,6 +52,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     marker = item.get_closest_marker("django_db")
     commits = marker is not None and marker.kwargs.get("transaction", False)
     if commits or not COMMITTING_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        from syncer.audit import triggers  # not above: this file may be loaded before Django's apps are
+
         triggers.remove()
 
 

@@ -20,7 +20,7 @@ STAMPS: Final = frozenset({"seconds", "milliseconds", "iso", "text"})
 @dataclass
 class Levers:
     """`failures_with_200`: failures come with HTTP 200. `capital_objects`: search rows say Owner and Company. `stamps`:
-    how times are written. `unstable_paging`: pages after the first repeat some rows and miss others.
+    how times are written. `unstable_paging`: listings of several pages repeat some rows and miss others.
     `cut_listing_at`: no page shows a row beyond this offset, though the count says that there are more.
     `empty_listing`: searches find nothing. `ignore_filters`: searches find everything. `active_as_number`: users say
     isActive 1 instead of true. `tag_separator`: between tags in answers. `tags_listed`: is the old list of tags open?

@@ -10,6 +10,7 @@ from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome,
 from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
 from syncer.engine.planner import plan_pair
+from syncer.engine.rows import save_all
 from syncer.engine.settle import intent_entry, reason_codes, settle
 from syncer.engine.setup import Setup, fields_from
 from syncer.engine.slice import Slice
@@ -88,11 +89,7 @@ def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Chang
         pairs = [(change, change.link.left, change.record) for change in keep]
         trash = end_others(setup, keep, now)
         links = [pair_up(setup, change, trash, now) for change in keep]
-        Link.objects.bulk_update(
-            links,
-            ["right", "state", "reason", "shadow", "applied_actions", "next_attempt_at", "updated_at"],
-            batch_size=100,
-        )
+        save_all(links, ["right", "state", "reason", "shadow", "applied_actions", "next_attempt_at", "updated_at"])
         share_lineage([(left, right) for _, left, right in pairs])
         Change.objects.filter(pk__in=[change.pk for change in keep]).update(state=Change.State.DONE, settled_at=now)
         run.progress_done += len(changes)
@@ -201,7 +198,7 @@ def first_transaction(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[
             change.state, change.sent_at, change.attempts = Change.State.SENDING, now, change.attempts + 1
             if change.operation == Change.Operation.CREATE:
                 change.link.state = Link.State.CREATING
-        Change.objects.bulk_update(keep, ["state", "sent_at", "attempts"], batch_size=100)
+        save_all(keep, ["state", "sent_at", "attempts"])
         creating = [change.link_id for change in keep if change.operation == Change.Operation.CREATE]
         Link.objects.filter(pk__in=creating).update(state=Link.State.CREATING, updated_at=now)
         record(setup.connection, run, [intent_entry(setup, change) for change in keep], slice)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from connections.conditions import Facts, evaluate
+from connections.fieldtypes import fold
 from connections.models.connection import SideName, other
 from syncer.connectors.base import FieldType, Value
 from syncer.engine import matching
@@ -39,6 +40,15 @@ class Verdict:
     again_at: datetime | None = None
     deletion: bool = False
     actions: dict[str, object] | None = None
+
+
+@dataclass
+class Scope:
+    """Whether a rule takes a contact, why, and when time alone could change that."""
+
+    matched: bool = False
+    trace: list[dict[str, str]] = field(default_factory=list)
+    again_at: datetime | None = None
 
 
 def side_record(link: Link, side: SideName) -> Record | None:
@@ -102,16 +112,18 @@ def judge_pair(setup: Setup, link: Link, now: datetime) -> Verdict | None:
         return Verdict(link, Link.State.FAILING, problem)
     if not all(record.usable for record in records.values()):
         return Verdict(link, link.state, link.reason, again_at=now + WAIT_AGAIN)
-    restored = judge_restored(setup, link, records)
-    return restored if restored is not None else judge_values(setup, link, records)
+    restored = judge_restored(setup, link, records, now)
+    return restored if restored is not None else judge_values(setup, link, records, now)
 
 
-def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record]) -> Verdict:
-    scope, trace = in_scope(setup, records)
-    if not scope:
-        return Verdict(link, Link.State.EXCLUDED, "no rule matches this contact", trace=trace)
+def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record], now: datetime) -> Verdict:
+    scope = in_scope(setup, records, now)
+    if not scope.matched:
+        return excluded(link, scope)
     plan = plan_pair(setup.lines, link.shadow, records["left"].values, records["right"].values, setup.policy)
-    verdict = Verdict(link, Link.State.IN_SYNC, shadow=plan.agreed, held=plan.held, trace=trace)
+    verdict = Verdict(
+        link, Link.State.IN_SYNC, shadow=plan.agreed, held=plan.held, trace=scope.trace, again_at=scope.again_at
+    )
     if plan.stop is not None:
         verdict.state, verdict.reason, verdict.held = Link.State.HELD, plan.stop.reason, [plan.stop]
         return verdict
@@ -122,6 +134,11 @@ def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record]) -
         verdict.changes = [change for change in verdict.changes if change not in refused]
         verdict.state, verdict.reason = Link.State.FAILING, link.reason
     return verdict
+
+
+def excluded(link: Link, scope: Scope) -> Verdict:
+    reason = "no rule matches this contact"
+    return Verdict(link, Link.State.EXCLUDED, reason, trace=scope.trace, again_at=scope.again_at)
 
 
 def updates(setup: Setup, link: Link, records: Mapping[SideName, Record], plan: PairPlan) -> list[Change]:
@@ -172,34 +189,33 @@ def change(
     return row
 
 
-def in_scope(setup: Setup, records: Mapping[SideName, Record]) -> tuple[bool, list[dict[str, str]]]:
+def in_scope(setup: Setup, records: Mapping[SideName, Record], now: datetime) -> Scope:
     """A pair is in scope if either contact matches a rule of its side; in a one-way connection the other side's rules
     do nothing."""
-    trace: list[dict[str, str]] = []
+    scope = Scope()
     for side, record in records.items():
-        if not setup.connection.writes_to(other(side)):
-            continue
-        matched, steps = matches_a_rule(setup, side, record, in_other=len(records) == 2)
-        trace += steps
-        if matched:
-            return True, trace
-    return False, trace
+        if setup.connection.writes_to(other(side)) and not scope.matched:
+            try_rules(setup, side, record, len(records) == 2, now, scope)
+    return scope
 
 
-def matches_a_rule(
-    setup: Setup, side: SideName, record: Record, in_other: bool | None
-) -> tuple[bool, list[dict[str, str]]]:
-    trace = []
-    facts = facts_of(setup, side, record, in_other)
+def try_rules(
+    setup: Setup, side: SideName, record: Record, in_other: bool | None, now: datetime, scope: Scope
+) -> Scope:
+    facts = facts_of(setup, side, record, in_other, now)
     for rule in setup.rules[side]:
         verdict = evaluate(rule, facts)
-        trace += [{"rule": rule.name, "why": str(step)} for step in verdict.trace]
+        scope.trace += [{"rule": rule.name, "why": str(step)} for step in verdict.trace]
+        if verdict.recheck_at is not None:
+            scope.again_at = min(scope.again_at or verdict.recheck_at, verdict.recheck_at)
         if verdict.matched:
-            return True, [*trace, {"rule": rule.name, "why": "matches"}]
-    return False, trace
+            scope.matched = True
+            scope.trace.append({"rule": rule.name, "why": "matches"})
+            break
+    return scope
 
 
-def facts_of(setup: Setup, side: SideName, record: Record, in_other: bool | None) -> Facts:
+def facts_of(setup: Setup, side: SideName, record: Record, in_other: bool | None, now: datetime) -> Facts:
     ours = setup.sides[side]
     owner = next((f.name for f in ours.fields.values() if f.type == FieldType.OWNER), "")
     return Facts(
@@ -209,7 +225,8 @@ def facts_of(setup: Setup, side: SideName, record: Record, in_other: bool | None
         tags_field=ours.tags_field,
         in_other=in_other,
         deleted=record.state == Record.State.GONE,
-        now=record.observed_at,
+        now=now,
+        region=setup.policy.region,
     )
 
 
@@ -239,7 +256,7 @@ def tag_change(setup: Setup, link: Link, side: SideName, record: Record, add: bo
     if not name or name not in record.values:
         return []
     have = record.values[name]
-    if (tag.casefold() in tag_keys(have)) == add:
+    if (fold(tag) in tag_keys(have)) == add:
         return []
     wanted = with_tag(have, tag) if add else without_tag(have, tag)
     why = "deleted" if add else "restored"
@@ -269,7 +286,7 @@ def edited_since(setup: Setup, link: Link, side: SideName, survivor: Record) -> 
     return False
 
 
-def judge_restored(setup: Setup, link: Link, records: Mapping[SideName, Record]) -> Verdict | None:
+def judge_restored(setup: Setup, link: Link, records: Mapping[SideName, Record], now: datetime) -> Verdict | None:
     """Both are there again: the tag that we set comes off first, then the pair goes on."""
     trash = link.applied_actions.get("trash")
     if not isinstance(trash, dict):
@@ -278,7 +295,7 @@ def judge_restored(setup: Setup, link: Link, records: Mapping[SideName, Record])
     changes = tag_change(setup, link, side, records[side], add=False) if trash.get("set") else []
     if changes:
         return Verdict(link, Link.State.IN_SYNC, "back again", changes=changes)
-    verdict = judge_values(setup, link, records)
+    verdict = judge_values(setup, link, records, now)
     verdict.actions = {key: value for key, value in link.applied_actions.items() if key != "trash"}
     return verdict
 
@@ -338,19 +355,20 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
         return Verdict(link, Link.State.FAILING, record.problem)
     if not record.usable:
         return Verdict(link, link.state, link.reason, again_at=now + WAIT_AGAIN)
-    scope, trace = matches_a_rule(setup, side, record, in_other=bool(around.by_key[other(side)].get(record.match_key)))
-    question = question_of(setup, side, record, around, scope)
+    known = bool(around.by_key[other(side)].get(record.match_key))
+    scope = try_rules(setup, side, record, known, now, Scope())
+    question = question_of(setup, side, record, around, scope.matched)
     answer = matching.judge(question)
     if answer.kind == matching.Kind.PAIR:
-        return judge_match(setup, side, record, link, answer, around)
+        return judge_match(setup, link, answer, around, now)
     if answer.kind == matching.Kind.CREATE:
-        return judge_create(setup, link, side, record, trace)
+        return judge_create(setup, link, side, record, scope)
     states = {
         matching.Kind.WAIT: Link.State.NEW,
         matching.Kind.EXCLUDED: Link.State.EXCLUDED,
         matching.Kind.DUPLICATE: Link.State.DUPLICATE,
     }
-    verdict = Verdict(link, states[answer.kind], answer.reason, trace=trace)
+    verdict = Verdict(link, states[answer.kind], answer.reason, trace=scope.trace, again_at=scope.again_at)
     if answer.kind == matching.Kind.WAIT:
         verdict.again_at = now + WAIT_AGAIN
     if answer.kind == matching.Kind.DUPLICATE:
@@ -392,17 +410,16 @@ def candidate(setup: Setup, record: Record, around: Surroundings) -> matching.Ca
     return matching.Candidate(record.pk, free, record.usable)
 
 
-def judge_match(
-    setup: Setup, side: SideName, record: Record, link: Link, answer: matching.Verdict, around: Surroundings
-) -> Verdict:
+def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surroundings, now: datetime) -> Verdict:
     """Two contacts belong together. The left one's link becomes the pair, whichever side was judged."""
-    theirs = next(one for one in around.by_key[other(side)][record.match_key] if one.pk == answer.candidate)
-    records: dict[SideName, Record] = (
-        {"left": record, "right": theirs} if side == "left" else {"left": theirs, "right": record}
-    )
-    scope, trace = in_scope(setup, records)
-    if not scope:
-        return Verdict(link, Link.State.EXCLUDED, "no rule matches this contact", trace=trace)
+    side: SideName = "left" if link.left_id is not None else "right"
+    mine = side_record(link, side)
+    assert mine is not None
+    theirs = next(one for one in around.by_key[other(side)][mine.match_key] if one.pk == answer.candidate)
+    records: dict[SideName, Record] = {side: mine, other(side): theirs}
+    scope = in_scope(setup, records, now)
+    if not scope.matched:
+        return excluded(link, scope)
     keeper = keeper_of(setup, side, link, records["left"], around)
     plan = plan_pair(setup.lines, {}, records["left"].values, records["right"].values, setup.policy)
     linking = change(
@@ -415,7 +432,7 @@ def judge_match(
         base={},
         reasons=[{"why": "same_email"}],
     )
-    verdict = Verdict(keeper, Link.State.NEW, "to be linked", trace=trace)
+    verdict = Verdict(keeper, Link.State.NEW, "to be linked", trace=scope.trace)
     verdict.changes = [linking, *updates(setup, keeper, records, plan)]
     return verdict
 
@@ -429,7 +446,7 @@ def keeper_of(setup: Setup, side: SideName, link: Link, left: Record, around: Su
     return Link(connection=setup.connection, left=left, state=Link.State.NEW, updated_at=link.updated_at)
 
 
-def judge_create(setup: Setup, link: Link, side: SideName, record: Record, trace: list[dict[str, str]]) -> Verdict:
+def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope: Scope) -> Verdict:
     target = other(side)
     theirs = setup.sides[target]
     plan = plan_create(
@@ -439,7 +456,7 @@ def judge_create(setup: Setup, link: Link, side: SideName, record: Record, trace
     if plan.missing:
         reason = f"{theirs.app_label}: " + "; ".join(held.reason for held in plan.missing)
         held = Held("required_empty", "", reason)
-        return Verdict(link, Link.State.HELD, reason, held=[held], trace=trace)
+        return Verdict(link, Link.State.HELD, reason, held=[held], trace=scope.trace)
     reasons: list[dict[str, object]] = [{"why": "not_there"}]
     reasons += [{"field": name, "why": f"filled.{how}"} for name, how in plan.filled.items()]
     row = change(
@@ -454,8 +471,8 @@ def judge_create(setup: Setup, link: Link, side: SideName, record: Record, trace
         match_key=record.match_key,
     )
     if row.digest == link.refused:
-        return Verdict(link, Link.State.FAILING, link.reason, trace=trace)
-    return Verdict(link, Link.State.NEW, "to be created", changes=[row], trace=trace)
+        return Verdict(link, Link.State.FAILING, link.reason, trace=scope.trace)
+    return Verdict(link, Link.State.NEW, "to be created", changes=[row], trace=scope.trace)
 
 
 def keep_uid(setup: Setup, side: SideName, record: Record, values: dict[str, Value]) -> None:

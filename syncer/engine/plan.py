@@ -13,6 +13,7 @@ from syncer.audit.chain import JSON, Entry, append
 from syncer.engine.decide import Verdict, judge_links, judge_records
 from syncer.engine.guard import Breach, Tally, breaches
 from syncer.engine.holds import sync_link_holds
+from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
 from syncer.engine.slice import Slice
 from syncer.engine.values import canonical, digest
@@ -113,7 +114,7 @@ def store(setup: Setup, run: SyncRun, verdicts: Sequence[Verdict], slice: Slice)
     moved = [verdict for verdict in verdicts if take_over(setup, verdict, now)]
     Link.objects.bulk_create([verdict.link for verdict in verdicts if verdict.link.pk is None], batch_size=200)
     saved = [verdict.link for verdict in moved if verdict.link.updated_at == now]
-    Link.objects.bulk_update(saved, STORED, batch_size=100)
+    save_all(saved, STORED)
     store_changes(run, verdicts)
     entries = deletion_entries(setup, run, verdicts)
     entries += sync_link_holds(setup.connection, [(verdict.link, verdict.held) for verdict in verdicts], run.code, now)

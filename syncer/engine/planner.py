@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from connections.fieldtypes import Unconvertible, convert, same
+from connections.fieldtypes import Unconvertible, convert, inverted, same
 from syncer.connectors.base import Field, FieldType, Role, Value, Values
 from syncer.engine.values import ABSENT, Absent, merged_tags, tag_keys
 
@@ -48,12 +48,10 @@ class Line:
     def is_tags(self) -> bool:
         return self.left.type == FieldType.TAGS and self.right.type == FieldType.TAGS
 
-    def converted(self, value: Value, to: SideName) -> Value:
+    def converted(self, value: Value, to: SideName, region: str | None) -> Value:
         """The value as the field of side `to` takes it. Raises Unconvertible."""
-        mapping = self.value_map
-        if mapping is not None and to == "left":
-            mapping = {right: left for left, right in mapping.items()}
-        return convert(self.field(other(to)), self.field(to), value, mapping)
+        table = inverted(self.value_map) if self.value_map is not None and to == "left" else self.value_map
+        return convert(self.field(other(to)), self.field(to), value, table, region)
 
 
 def as_sent(field: Field, value: Value) -> Value:
@@ -141,7 +139,7 @@ def equal(line: Line, left: Value, right: Value, policy: Policy) -> bool:
         return tag_set(left, policy) == tag_set(right, policy)
     for side, source, target in (("right", left, right), ("left", right, left)):
         try:
-            wanted = line.converted(source, side)  # type: ignore[arg-type]
+            wanted = line.converted(source, side, policy.region)  # type: ignore[arg-type]
         except Unconvertible:
             continue
         kind = line.field(side).type  # type: ignore[arg-type]
@@ -232,7 +230,7 @@ def carry(
     if equal(line, now["left"], now["right"], policy):
         return Decision(agree=True)
     try:
-        wanted = line.converted(value, target)
+        wanted = line.converted(value, target, policy.region)
     except Unconvertible as error:
         return Decision(held=Held("value", line.code, str(error), now["left"], now["right"]))
     if wanted is None and line.field(target).required:
@@ -349,7 +347,7 @@ def plan_create(
 
 def created_value(line: Line, target: SideName, value: Value, policy: Policy) -> Value:
     try:
-        wanted = line.converted(value, target)
+        wanted = line.converted(value, target, policy.region)
     except Unconvertible:
         return None
     return merged_tags(wanted, (), sorted(policy.reserved)) if line.is_tags else wanted

@@ -12,6 +12,7 @@ from syncer.connectors.base import Connector, Observed, Operation, Outcome, Reco
 from syncer.engine.holds import sync_link_holds
 from syncer.engine.planner import Held
 from syncer.engine.pull import mark_gone
+from syncer.engine.rows import save_all
 from syncer.engine.settle import settle
 from syncer.engine.setup import Setup, fields_from, load
 from syncer.engine.slice import Slice
@@ -191,7 +192,7 @@ def keep_what_was_sent(setup: Setup, changes: Sequence[Change], slice: Slice) ->
     for change in created:
         change.link.shadow = sent_shadow(setup, change)
         change.link.next_attempt_at = slice.now()
-    Link.objects.bulk_update([change.link for change in created], ["shadow", "next_attempt_at"], batch_size=100)
+    save_all([change.link for change in created], ["shadow", "next_attempt_at"])
 
 
 def sent_shadow(setup: Setup, change: Change) -> dict[str, list[Value]]:

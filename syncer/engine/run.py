@@ -81,6 +81,8 @@ def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", act
         open_connectors(slice, connection, worker)
         return guarded(slice, connection, trigger, actor)
     finally:
+        for budget in slice.budgets.values():
+            budget.flush()
         lease.release()
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from connections.fieldtypes import fold
 from connections.models.connection import SideName
 from syncer.audit.chain import Entry
 from syncer.connectors.base import Observed, Outcome, Value, WriteResult
 from syncer.engine.planner import Line
 from syncer.engine.pull import store, take_sequences
+from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
 from syncer.engine.slice import Slice
 from syncer.engine.values import tag_keys
@@ -43,19 +45,19 @@ def settle(
         settle_one(setup, change, result, records, settled, how, now)
     end_one_sided(setup, settled)
     suspect(book, [change.record for change, result in results if result.outcome == Outcome.GONE])
-    Link.objects.bulk_update(settled.links, LINK_FIELDS, batch_size=100)
-    Change.objects.bulk_update(settled.changes, ["state", "detail", "settled_at", "record", "attempts"], batch_size=100)
+    save_all(settled.links, LINK_FIELDS)
+    save_all(settled.changes, ["state", "detail", "settled_at", "record", "attempts"])
     return settled.entries
 
 
 def end_one_sided(setup: Setup, settled: Settled) -> None:
     """What was created may have been seen, and given a link of its own, before we knew it for ours."""
-    for change in settled.changes:
-        if change.operation == Change.Operation.CREATE and change.record is not None:
-            seen = Link.objects.filter(connection=setup.connection, **{change.side: change.record})
-            seen.exclude(pk=change.link_id).exclude(state__in=ENDED).update(
-                state=Link.State.SUPERSEDED, reason="it is the contact that we created", next_attempt_at=None
-            )
+    made = [c for c in settled.changes if c.operation == Change.Operation.CREATE and c.record is not None]
+    if made:
+        seen = Link.objects.filter(connection=setup.connection, **{f"{made[0].side}__in": [c.record for c in made]})
+        seen.exclude(pk__in=[c.link_id for c in made]).exclude(state__in=ENDED).update(
+            state=Link.State.SUPERSEDED, reason="it is the contact that we created", next_attempt_at=None
+        )
 
 
 LINK_FIELDS = [
@@ -170,7 +172,7 @@ def advanced_tags(setup: Setup, line: Line, change: Change, shown: Value) -> lis
     for index, added in ((target_index, gained), (1 - target_index, carried)):
         kept = {key: tag for key, tag in tag_keys(old[index]).items() if key not in removed}
         tags = {**added, **kept}
-        pair[index] = sorted(tags.values(), key=str.casefold) if tags else None
+        pair[index] = sorted(tags.values(), key=fold) if tags else None
     return pair
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from connections.conditions import Condition, Rule
+from connections.fieldtypes import fold
 from connections.models import Connection, FieldMapping
 from connections.models import Rule as RuleRow
 from connections.models.connection import SIDES, SideName
@@ -155,11 +156,11 @@ def reserved_tags(connection: Connection) -> frozenset[str]:
     for trash, unsubscribe in Connection.objects.filter(client_id=connection.client_id).values_list(
         "trash_tag", "unsubscribe_tag"
     ):
-        tags |= {trash.casefold(), unsubscribe.casefold()}
+        tags |= {fold(trash), fold(unsubscribe)}
     for row in connection.rules.prefetch_related("actions"):
         for action in row.actions.all():
             if action.kind in ("add_tag", "remove_tag") and isinstance(action.value, str):
-                tags.add(action.value.casefold())
+                tags.add(fold(action.value))
     return frozenset(tags)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from connections.fieldtypes import InvalidValue, clean
+from connections.fieldtypes import InvalidValue, clean, fold
 from syncer.connectors.base import Field, Value, Values
 
 
@@ -56,7 +56,7 @@ def cleaned(fields: Mapping[str, Field], raw: Values) -> tuple[dict[str, Value],
 
 def tag_keys(tags: Value | Absent) -> dict[str, str]:
     """Tags by what is compared, in the app's spelling."""
-    return {tag.casefold(): tag for tag in tags} if isinstance(tags, list) else {}
+    return {fold(tag): tag for tag in tags} if isinstance(tags, list) else {}
 
 
 def with_tag(tags: Value, tag: str) -> Value:
@@ -71,7 +71,7 @@ def merged_tags(tags: Value, add: Iterable[str], remove: Sequence[str]) -> Value
     """The tags with some added and some removed; the spelling that is there stays."""
     kept = tag_keys(tags)
     for tag in remove:
-        kept.pop(tag.casefold(), None)
+        kept.pop(fold(tag), None)
     for tag in add:
-        kept.setdefault(tag.casefold(), tag)
-    return sorted(kept.values(), key=lambda tag: (tag.casefold(), tag)) if kept else None
+        kept.setdefault(fold(tag), tag)
+    return sorted(kept.values(), key=lambda tag: (fold(tag), tag)) if kept else None

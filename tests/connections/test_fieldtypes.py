@@ -293,6 +293,7 @@ def test_two_spellings_are_the_same(type: FieldType, one: Value, two: Value) -> 
         (T.PHONE, "415 555 2671", "+1 415 555 2671"),
         (T.EMAIL, "anna@straße.example", "anna@strasse.example"),
         (T.EMAIL, "anna@xn--a-.example", "anna@a.example"),
+        (T.EMAIL, "anna@xn--99999999999.example", "anna@a.example"),
         (T.URL, "https://example.com/Team", "https://example.com/team"),
         (T.URL, "http://example.com", "https://example.com"),
         (T.URL, "https://example.com/?next=/", "https://example.com/?next="),
@@ -515,6 +516,7 @@ GIFT = a(T.BOOLEAN, "Gift")
         (LEVEL, RANK, {"1": "g", "2": "x"}, ["x is not a value of Rank"]),
         (LEVEL, RANK, {"1": "g", "2": "g"}, ["Gold and Silver of Level become the same: G"]),
         (LEVEL, a(T.INTEGER, "Points"), {"1": "05", "2": "6"}, ["05 is not a value of Points"]),
+        (LEVEL, a(T.INTEGER, "Points"), {"1": "ten", "2": "6"}, ["ten is not a value of Points"]),
         (LEVEL, a(T.DATE), {"1": "2026-11-24"}, ["choice to date: these fields take no value map"]),
     ],
 )
@@ -529,6 +531,18 @@ def test_a_map_carries_there_and_back() -> None:
     assert convert(LEVEL, GIFT, "2", there) is False
     assert convert(GIFT, LEVEL, False, inverted(there)) == "2"
     assert convert(LEVEL, a(T.INTEGER), "1", {"1": "0"}) == 0
+
+
+def test_a_map_carries_each_item_of_a_list() -> None:
+    left = a(T.MULTI_CHOICE, "Colours", choices=choices("red", "green"))
+    right = a(T.MULTI_CHOICE, "Farben", choices=choices("rot", "grün"))
+    assert convert(left, right, ["green", "red"], {"red": "rot", "green": "grün"}) == ["grün", "rot"]
+    assert BOTH in compatibility(left, right, {"red": "rot", "green": "grün"}).directions
+
+
+def test_no_map_makes_a_value_empty() -> None:
+    with pytest.raises(Unconvertible, match="Level would become empty in Points"):
+        convert(LEVEL, a(T.INTEGER, "Points"), "1", {"1": ""})
 
 
 def test_a_field_with_choices_takes_only_its_own() -> None:

@@ -10,7 +10,7 @@ from syncer.connectors.base import Account, Observed, Operation, Value, Write, W
 from syncer.connectors.carddav.connector import CardDav
 from syncer.connectors.registry import Options
 from tests.contract.radicale import USERS, Radicale
-from tests.contract.servers import RawServer, raw_server
+from tests.contract.servers import RawServer, Serve, raw_server
 
 BOOK = "/alice/book/"
 OPEN = Options(allow_private_hosts=True, urls={})
@@ -91,3 +91,45 @@ def answer(body: str, status: str = "207 Multi-Status", kind: str = "application
 
 def body_of(message: bytes) -> str:
     return message.partition(b"\r\n\r\n")[2].decode()
+
+
+Answers = Callable[[str, str], bytes]
+"""(method, request) -> answer."""
+
+
+def serving(answers: Answers) -> Serve:
+    def serve(connection: socket.socket, request: bytes) -> None:
+        text = request.decode()
+        connection.sendall(answers(text.partition(" ")[0], text))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return serve
+
+
+def multistatus(*responses: str, token: str = "") -> bytes:
+    end = f"<d:sync-token>{token}</d:sync-token>" if token != "" else ""
+    spaces = 'xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"'
+    return answer(f"<d:multistatus {spaces}>{''.join(responses)}{end}</d:multistatus>")
+
+
+def listed(href: str, *props: str) -> str:
+    inner = "".join(("<d:getetag>1</d:getetag>", *props))
+    stat = f"<d:propstat><d:prop>{inner}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+    return f"<d:response><d:href>{href}</d:href>{stat}</d:response>"
+
+
+def data(href: str, card: str) -> str:
+    return listed(href, f"<c:address-data>{card}</c:address-data>")
+
+
+def marked(href: str, status: int) -> str:
+    return f"<d:response><d:href>{href}</d:href><d:status>HTTP/1.1 {status} X</d:status></d:response>"
+
+
+def refusing(status: int, condition: str) -> bytes:
+    inner = f"<c:{condition}/>" if condition.endswith(("-data", "-conflict")) else f"<d:{condition}/>"
+    spaces = 'xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"'
+    body = f"<d:error {spaces}>{inner}</d:error>" if condition != "" else "Because"
+    reply = answer(body, f"{status} X", "application/xml" if condition != "" else "text/plain")
+    # So that a read is not repeated right away.
+    return reply.replace(b"\r\n\r\n", b"\r\nRetry-After: 60\r\n\r\n", 1) if status > 500 else reply

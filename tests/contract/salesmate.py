@@ -9,7 +9,9 @@ from typing import Any
 from sandbox.salesmate import SalesmateApp, Seen, serve
 from syncer.connectors.base import Account, BudgetSpent, Meter, Observed, Operation, Page, Write, WriteResult
 from syncer.connectors.registry import Options
+from syncer.connectors.salesmate.client import Client
 from syncer.connectors.salesmate.connector import BOOK, Salesmate
+from syncer.connectors.salesmate.reader import Reader
 from syncer.connectors.salesmate.wire import ASSUMED, Assumed
 from syncer.connectors.wire import World
 
@@ -44,13 +46,18 @@ class Purse:
         self.calls -= 1
 
 
+PATIENT = World(sleep=lambda seconds: None)  # pauses take no time
+
+
+def account_of(subdomain: str = "acme", **keys: str) -> Account:
+    return Account("salesmate", {"subdomain": subdomain}, {**KEYS, **keys})
+
+
 def connector_to(
     url: str, meter: Meter | None = None, assumed: Assumed = ASSUMED, subdomain: str = "acme", **keys: str
 ) -> Salesmate:
-    """A connector whose pauses take no time."""
-    account = Account("salesmate", {"subdomain": subdomain}, {**KEYS, **keys})
-    world = World(sleep=lambda seconds: None)
-    return Salesmate(account, Options(True, {"salesmate": url}), meter, assumed=assumed, world=world)
+    options = Options(True, {"salesmate": url})
+    return Salesmate(account_of(subdomain, **keys), options, meter, assumed=assumed, world=PATIENT)
 
 
 @dataclass
@@ -67,6 +74,9 @@ class Bench:
         **keys: str,
     ) -> Salesmate:
         return connector_to(self.url, meter, assumed, subdomain, **keys)
+
+    def reader(self) -> Reader:
+        return Reader(Client(account_of(), Options(True, {"salesmate": self.url}), None, ASSUMED, PATIENT))
 
     def person(self, number: int, **values: Any) -> int:
         """Somebody adds a contact by hand."""

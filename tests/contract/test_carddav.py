@@ -1,15 +1,12 @@
-"""Discovery and reading, on a real Radicale."""
+"""Reading, on a real Radicale."""
 
 import json
 
 import pytest
 
-from syncer.connectors.base import AuthFailed, CursorExpired, Misconfigured, RecordGone, Transient
-from syncer.connectors.carddav.connector import CardDav
-from syncer.connectors.registry import Options
+from syncer.connectors.base import CursorExpired, Misconfigured, RecordGone, Transient
 from tests.contract.carddav import (
     BOOK,
-    account,
     answer,
     authorised,
     body_of,
@@ -23,37 +20,9 @@ from tests.contract.carddav import (
     written,
 )
 from tests.contract.radicale import Radicale
-from tests.contract.servers import answering, raw_server
 from tests.needs import needs
 
 pytestmark = needs("radicale")
-
-
-@pytest.mark.parametrize("path", ["", "alice/", "alice/book/", "alice/book", ".well-known/carddav", "not/there/"])
-def test_any_address_on_the_server_leads_to_the_books(radicale: Radicale, path: str) -> None:
-    alice = connect(radicale.url + path)
-    host = radicale.url.removeprefix("http://").rstrip("/")
-    assert alice.check().key == f"{host}/alice/ alice"
-    assert alice.check().label == f"alice at {host}"
-    assert [(book.id, book.name) for book in alice.books()] == [("/alice/book/", "Contacts")]
-
-
-def test_all_books_of_a_person_are_found_and_nothing_else(radicale: Radicale) -> None:
-    radicale.book("alice", "work", "Work & more")
-    calendar = radicale.book_folder("alice", "dates")
-    calendar.mkdir()
-    (calendar / ".Radicale.props").write_text('{"tag": "VCALENDAR"}')
-    books = connect(radicale.url).books()
-    assert sorted((book.id, book.name) for book in books) == [
-        ("/alice/book/", "Contacts"),
-        ("/alice/work/", "Work & more"),
-    ]
-
-
-def test_a_wrong_password_is_said_without_repeating_it(radicale: Radicale) -> None:
-    with pytest.raises(AuthFailed) as refused:
-        connect(radicale.url, password="wr0ng").check()
-    assert "enter them again" in str(refused.value) and "wr0ng" not in str(refused.value)
 
 
 def test_the_book_of_another_person_cannot_be_read(radicale: Radicale) -> None:
@@ -66,38 +35,6 @@ def test_a_book_that_is_not_there_is_no_deletion(radicale: Radicale) -> None:
     for look in (lambda: alice.changes("/alice/other/", "", []), lambda: alice.read("/alice/other/", "/alice/x", [])):
         with pytest.raises(Misconfigured, match="nothing at this address"):
             look()
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("http://dav.example.com/", "https://"),
-        ("https://alice:s3cret@dav.example.com/", "their own fields"),
-        ("https://", "not a web address"),
-        ("https://dav.example.com:port/", "not a web address"),
-        ("https://dav example com/", "not a web address"),
-        ("https://dav.example.com/a/../b/", "dots"),
-        ("ftp://dav.example.com/", "https://"),
-    ],
-)
-def test_an_address_that_cannot_be_right_is_explained(typed: str, words: str) -> None:
-    with pytest.raises(Misconfigured, match=words) as refused:
-        CardDav(account(typed), Options(False, {})).check()
-    assert "s3cret" not in str(refused.value)
-
-
-def test_a_web_page_is_no_address_book() -> None:
-    page = answering(b"<html>Hello</html>", "Content-Type: text/html")
-    with raw_server(page) as site, pytest.raises(Misconfigured, match="No CardDAV server was found"):
-        connect(site.url).check()
-
-
-def test_a_server_that_points_to_another_host_gets_no_password_there(radicale: Radicale) -> None:
-    def elsewhere(request: bytes, reply: bytes) -> bytes:
-        return answer(body_of(reply).replace("/alice/", "http://evil.example/alice/"))
-
-    with meddler(radicale, elsewhere) as between, pytest.raises(Misconfigured, match=r"another host \(evil.example\)"):
-        connect(between.url).check()
 
 
 def test_a_full_pass_is_complete_and_in_order(radicale: Radicale) -> None:

@@ -1,8 +1,6 @@
 """What each answer of a server leads to: a test per row of the closed list, and servers that do things differently."""
 
 import json
-import socket
-from collections.abc import Callable
 
 import pytest
 
@@ -19,51 +17,27 @@ from syncer.connectors.base import (
     Write,
 )
 from syncer.connectors.carddav.errors import CLOSED_LIST, Act, Meaning, Row, meaning
-from tests.contract.carddav import BOOK, answer, connect, create, everything, ids, update, vcard, written
-from tests.contract.servers import Serve, raw_server
+from tests.contract.carddav import (
+    BOOK,
+    answer,
+    connect,
+    create,
+    data,
+    everything,
+    ids,
+    listed,
+    marked,
+    multistatus,
+    refusing,
+    serving,
+    update,
+    vcard,
+    written,
+)
+from tests.contract.servers import raw_server
 
 ADA = "/alice/book/ada.vcf"
 Seen = type[ConnectorError] | Outcome | str
-Answers = Callable[[str, str], bytes]
-"""(method, request) -> answer."""
-
-
-def serving(answers: Answers) -> Serve:
-    def serve(connection: socket.socket, request: bytes) -> None:
-        text = request.decode()
-        connection.sendall(answers(text.partition(" ")[0], text))
-        connection.shutdown(socket.SHUT_RDWR)
-
-    return serve
-
-
-def multistatus(*responses: str, token: str = "") -> bytes:
-    end = f"<d:sync-token>{token}</d:sync-token>" if token != "" else ""
-    spaces = 'xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"'
-    return answer(f"<d:multistatus {spaces}>{''.join(responses)}{end}</d:multistatus>")
-
-
-def listed(href: str, *props: str) -> str:
-    inner = "".join(("<d:getetag>1</d:getetag>", *props))
-    stat = f"<d:propstat><d:prop>{inner}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
-    return f"<d:response><d:href>{href}</d:href>{stat}</d:response>"
-
-
-def data(href: str, card: str) -> str:
-    return listed(href, f"<c:address-data>{card}</c:address-data>")
-
-
-def marked(href: str, status: int) -> str:
-    return f"<d:response><d:href>{href}</d:href><d:status>HTTP/1.1 {status} X</d:status></d:response>"
-
-
-def refusing(status: int, condition: str) -> bytes:
-    inner = f"<c:{condition}/>" if condition.endswith(("-data", "-conflict")) else f"<d:{condition}/>"
-    spaces = 'xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"'
-    body = f"<d:error {spaces}>{inner}</d:error>" if condition != "" else "Because"
-    reply = answer(body, f"{status} X", "application/xml" if condition != "" else "text/plain")
-    # So that a read is not repeated right away.
-    return reply.replace(b"\r\n\r\n", b"\r\nRetry-After: 60\r\n\r\n", 1) if status > 500 else reply
 
 
 def outcome_of(act: Act, status: int, condition: str) -> Seen:
@@ -304,21 +278,55 @@ def test_without_etags_no_card_is_changed() -> None:
     assert result.outcome is Outcome.REFUSED and "ETag" in result.detail
 
 
-def test_a_redirect_of_the_discovery_is_followed_and_remembered() -> None:
-    principal = "<d:current-user-principal><d:href>/dav/ada/</d:href></d:current-user-principal>"
-    home = "<c:addressbook-home-set><d:href>/dav/home/</d:href></c:addressbook-home-set>"
-    book = "<d:resourcetype><d:collection/><c:addressbook/></d:resourcetype><d:displayname>Mine</d:displayname>"
+def test_a_missing_book_is_no_missing_card() -> None:
+    def answers(method: str, request: str) -> bytes:
+        return multistatus(listed("/alice/book/")) if method == "PROPFIND" else refusing(404, "")
 
-    def there(method: str, request: str) -> bytes:
-        if "authorization" not in request.lower():
-            return refusing(401, "")
-        return multistatus(
-            listed("/dav/home/b/", book) if "PROPFIND /dav/home/" in request else listed("/dav/", principal + home)
-        )
+    with raw_server(serving(answers)) as server, pytest.raises(Misconfigured, match="choose the address book again"):
+        connect(server.url).read(BOOK, ADA, [])
 
-    with raw_server(serving(there)) as target:
-        moved = f"HTTP/1.1 301 Moved\r\nLocation: {target.url}/dav/\r\nContent-Length: 0\r\n\r\n".encode()
-        with raw_server(serving(lambda *_: moved)) as server:
-            ada = connect(server.url)
-            assert ada.check().key == f"127.0.0.1:{target.port}/dav/ada/ alice"
-            assert [(found.id, found.name) for found in ada.books()] == [("/dav/home/b/", "Mine")]
+
+def test_a_full_pass_never_expires() -> None:
+    with raw_server(serving(lambda *_: refusing(410, ""))) as server, pytest.raises(Transient):
+        connect(server.url).changes(BOOK, "", [])
+
+
+def test_a_search_that_is_cut_short_finds_nothing_for_sure() -> None:
+    cut = multistatus(data(ADA, vcard("ada")), marked("/alice/book/", 507))
+    with raw_server(serving(lambda *_: cut)) as server:
+        alice = connect(server.url)
+        with pytest.raises(Transient, match="more than it can list"):
+            alice.find(BOOK, "ada@example.com")
+        assert alice.tags(BOOK) == []
+
+
+def test_a_login_that_fails_is_no_lack_of_tags() -> None:
+    with raw_server(serving(lambda *_: refusing(401, ""))) as server:
+        alice = connect(server.url)
+        for ask in (lambda: alice.tags(BOOK), lambda: written(alice, Write(Operation.UPDATE, "key", {}, ADA))):
+            with pytest.raises(AuthFailed):
+                ask()
+
+
+def test_a_card_that_cannot_be_read_is_not_written() -> None:
+    with raw_server(serving(lambda *_: multistatus(data(ADA, "rubbish")))) as server:
+        (result,) = written(connect(server.url), Write(Operation.UPDATE, "key", {"title": "X"}, ADA))
+    assert result.outcome is Outcome.STALE and result.observed is not None and "no colon" in result.observed.problem
+
+
+@pytest.mark.parametrize(
+    ("put", "look", "outcome"),
+    [
+        (201, refusing(404, ""), Outcome.GONE),
+        (412, refusing(404, ""), Outcome.NOT_SENT),
+        (412, refusing(503, ""), Outcome.UNKNOWN),
+        (412, answer("rubbish", "200 OK"), Outcome.STALE),
+    ],
+)
+def test_a_create_is_judged_by_what_stands_there_afterwards(put: int, look: bytes, outcome: Outcome) -> None:
+    def answers(method: str, request: str) -> bytes:
+        return refusing(put, "") if method == "PUT" else look if method == "GET" else multistatus()
+
+    with raw_server(serving(answers)) as server:
+        (result,) = written(connect(server.url), create("ada", given="Ada"))
+    assert result.outcome is outcome

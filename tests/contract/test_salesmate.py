@@ -233,6 +233,7 @@ def test_a_search_that_shows_less_than_it_counts_finds_nothing_out(acme: Bench) 
 
 def test_a_server_that_does_not_filter_finds_no_one_else(acme: Bench) -> None:
     acme.people(3)
+    acme.app.person_delete(acme.person(1))
     acme.app.levers.ignore_filters = True
     assert [found.remote_id for found in acme.connector().find(BOOK, "p1@x.example")] == ["2"]
 
@@ -253,6 +254,11 @@ def test_tags_come_from_their_list_or_from_the_newest_contacts(acme: Bench, list
     acme.person(1, tags="VIP,Bags")
     acme.person(2, tags="vip,New")
     assert sorted(acme.connector().tags(BOOK)) == ["Bags", "New", "VIP"]
+
+
+def test_a_refused_key_is_no_empty_list_of_tags(acme: Bench) -> None:
+    with pytest.raises(AuthFailed):
+        acme.connector(session_key="wrong").tags(BOOK)
 
 
 def test_the_one_book_with_its_count(acme: Bench) -> None:

@@ -113,3 +113,25 @@ def test_retry_after_is_obeyed_where_it_comes() -> None:
     with pytest.raises(RateLimited) as caught:
         errors.answer(Reply(429, {"retry-after": "30"}, b"", ""), errors.Request("acme"))
     assert caught.value.retry_after == 30
+
+
+def test_what_the_user_may_not_do_is_refused_and_what_he_may_not_see_needs_another_key() -> None:
+    assert type(raised(403, {"Name": "ForbiddenError"})) is Rejected
+    assert type(raised(403, {"Name": "ForbiddenError"}, writes=False)) is AuthFailed
+
+
+def test_a_refused_reading_is_about_its_fields() -> None:
+    assert str(raised(400, {"Name": "ValidationError"}, writes=False)) == errors.READ_REFUSED_TEXT
+
+
+@pytest.mark.parametrize("message", ["", None, 7, ["x"]])
+def test_a_refusal_without_words(message: Any) -> None:
+    error = raised(400, {"Name": "ValidationError", "Message": message})
+    assert isinstance(error, Rejected)
+    assert error.field == ""
+
+
+def test_a_success_with_the_status_of_a_failure_is_none() -> None:
+    body = b'{"Status": "success", "Data": {"id": 1}}'
+    with pytest.raises(Transient):
+        errors.answer(Reply(500, {}, body, ""), errors.Request("acme", changes_data=True))

@@ -118,6 +118,10 @@ def test_strange_options_are_no_choices(options: Any) -> None:
         (FieldType.BOOLEAN, False, False),
         (FieldType.BOOLEAN, "Yes", True),
         (FieldType.BOOLEAN, 0, False),
+        (FieldType.BOOLEAN, "perhaps", "perhaps"),
+        (FieldType.INTEGER, 7.5, "7.5"),
+        (FieldType.DECIMAL, "many", "many"),
+        (FieldType.DATE, "03/02/2021", "03/02/2021"),
         (FieldType.DATE, "2021-02-03", "2021-02-03"),
         (FieldType.DATE, "2021-02-03T00:00:00Z", "2021-02-03"),
         (FieldType.DATE, "Feb 03, 2021", "2021-02-03"),
@@ -172,6 +176,12 @@ def test_what_salesmate_cannot_hold_is_refused(kind: FieldType, value: str) -> N
         values.encode(Field("x", "X", kind), value, wire.ASSUMED)
     assert caught.value.field == "x"
     assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [{"a": 1}, [["VIP"]], [{"tag": "VIP"}]])
+def test_tags_of_a_strange_shape_are_told(raw: Any) -> None:
+    with pytest.raises(values.Unreadable, match="Tags"):
+        values.decode(fields.KNOWN["tags"], raw)
 
 
 def test_what_is_assumed_can_be_switched() -> None:

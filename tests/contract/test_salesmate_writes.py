@@ -47,6 +47,12 @@ def test_an_update_sends_what_changed_and_what_salesmate_insists_on(acme: Bench)
     assert acme.app.account.contacts[ada]["designation"] == "Analyst"
 
 
+def test_a_create_does_not_send_what_is_empty(acme: Bench) -> None:
+    (result,) = results(acme.connector(), create(mobile=None, emailOptOut=False))
+    assert result.outcome is Outcome.DONE
+    assert acme.sent("POST")[0].json() == {"lastName": "Lovelace", "owner": 1, "emailOptOut": False}
+
+
 def test_clearing_and_falsy_values_arrive(acme: Bench) -> None:
     ada = acme.app.person_create(**ADA, emailOptOut=True, intCustomField1=7, tags="VIP")
     values: dict[str, Any] = {"email": None, "emailOptOut": False, "intCustomField1": 0, "tags": None}
@@ -189,6 +195,13 @@ def test_three_failures_in_a_row_end_the_batch(acme: Bench) -> None:
     acme.app.fault("drop_before", "POST", times=9)
     assert outcomes(acme, *[create()] * 5) == [Outcome.UNKNOWN] * 3 + [Outcome.NOT_SENT] * 2
     assert len(acme.sent("POST")) == 3
+
+
+def test_failures_with_a_success_between_do_not_end_the_batch(acme: Bench) -> None:
+    acme.app.fault("html_500_before", "POST", times=2)
+    acme.app.fault("html_500_before", "POST", times=2, skip=1)
+    expected = [Outcome.UNKNOWN] * 2 + [Outcome.DONE] + [Outcome.UNKNOWN] * 2 + [Outcome.DONE]
+    assert outcomes(acme, *[create()] * 6) == expected
 
 
 def test_a_contact_that_cannot_be_reread_is_not_written_and_the_others_are(acme: Bench) -> None:

@@ -1,6 +1,6 @@
 """An app in memory, with people who edit in it, to run the engine without a network.
 
-It counts every call, can refuse, lose, time out or crash at any of them, and lets a test look at each write as it lands.
+It counts every call, can fail or crash at any of them, and lets a test look at each write as it lands.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -106,7 +106,9 @@ class MemoryApp:
 class MemoryConnector:
     """The connector for a MemoryApp."""
 
-    app: ClassVar[App] = App("memory", "Memory", (), (), Capabilities())
+    app: ClassVar[App] = App(
+        "memory", "Memory", (), (), Capabilities(tags=True, read_batch=50, write_batch=10, tombstones=True)
+    )
 
     def __init__(self, world: MemoryApp, meter: Meter | None = None) -> None:
         self.world, self.meter = world, meter

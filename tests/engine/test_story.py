@@ -46,7 +46,9 @@ def test_a_second_run_does_nothing(world: World) -> None:
 def pair() -> World:
     """Ada in both books, in sync, and tags on both sides."""
     world = make_world(MemoryApp("left"), MemoryApp("right"), sync_deletions="both")
-    world.left.person_creates("l1", given="Ada", family="Lovelace", email="ada@example.com", tags=["vip"], title="Countess")
+    world.left.person_creates(
+        "l1", given="Ada", family="Lovelace", email="ada@example.com", tags=["vip"], title="Countess"
+    )
     world.right.person_creates("r1", given="Ada", family="Lovelace", email="ada@example.com", tags=["math"])
     world.settle()
     return world

@@ -83,10 +83,10 @@ def connect_to(apps: dict[int, MemoryApp], clock: Clock) -> Any:
     return connect
 
 
-def make_world(left: MemoryApp, right: MemoryApp, activate: bool = True, **options: Any) -> World:
+def make_world(left: MemoryApp, right: MemoryApp, activate: bool = True, slug: str = "acme", **options: Any) -> World:
     """A connection between two memory apps; two-way, never reviewed unless said otherwise."""
     clock = TestClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
-    client = Client.objects.create(name="Acme", slug="acme")
+    client = Client.objects.create(name="Acme", slug=slug)
     apps: dict[int, MemoryApp] = {}
     accounts = []
     for app in (left, right):

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ def end(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 """
+
+
+class HandClock:
+    """Moves when told to."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return SYSTEM.monotonic()
+
+    def later(self, seconds: int) -> None:
+        self._now += timedelta(seconds=seconds)
 
 
 def python(name: str, text: str, restart: bool = False, grace: float = 10) -> Program:
@@ -105,21 +122,42 @@ def test_ctrl_c_does_not_reach_the_children_by_itself(crew: Crew) -> None:
     assert os.getsid(crew.process_id("web")) == crew.process_id("web")
 
 
-def test_a_worker_that_dies_is_started_again(crew: Crew, said: list[str]) -> None:
-    crew.start(python("worker", WAIT, restart=True))
-    first = crew.process_id("worker")
-    os.kill(first, signal.SIGKILL)
-    until(lambda: not alive(first))
-    crew.watch()
-    assert crew.process_id("worker") != first
+def test_a_worker_that_dies_is_started_again(tmp_path: Path, said: list[str]) -> None:
+    clock = HandClock()
+    with Crew(clock, said.append, tmp_path) as crew:
+        crew.start(python("worker", WAIT, restart=True))
+        first = crew.process_id("worker")
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not alive(first))
+        clock.later(3600)
+        crew.watch()
+        assert crew.process_id("worker") != first
     assert said == ["worker ended with code -9; starting it again."]
 
 
-def test_a_program_that_cannot_start_is_given_up(crew: Crew, said: list[str], tmp_path: Path) -> None:
-    crew.start(python("worker", "raise SystemExit(3)", restart=True))
-    with pytest.raises(ProgramEnded, match=rf"worker ended with code 3\. Its output is in {tmp_path}/worker\.log"):
-        watch_for_ever(crew)
-    assert len(said) == 4
+def test_a_program_that_ends_at_once_is_tried_at_longer_intervals_and_given_up(tmp_path: Path, said: list[str]) -> None:
+    clock = HandClock()
+    waits = []
+    with Crew(clock, said.append, tmp_path) as crew:
+        crew.start(python("worker", "raise SystemExit(3)", restart=True))
+        with pytest.raises(ProgramEnded, match=rf"worker ended with code 3\. Its output is in {tmp_path}/worker\.log"):
+            while True:
+                waits.append(wait_for_next_start(crew, clock))
+    assert waits == [1, 2, 4, 8, 16, 32]
+    assert len(said) == 6
+
+
+def wait_for_next_start(crew: Crew, clock: HandClock) -> int:
+    """The seconds until the program, once it has ended, is started again."""
+    process_id = crew.process_id("worker")
+    until(lambda: not alive(process_id))
+    crew.watch()
+    for seconds in range(100):
+        if crew.process_id("worker") != process_id:
+            return seconds
+        clock.later(1)
+        crew.watch()
+    raise AssertionError("it was never started again")
 
 
 def test_a_program_that_has_to_run_and_ends_is_said(crew: Crew) -> None:

@@ -81,6 +81,10 @@ def test_a_redaction_is_allowed_once_and_not_taken_back(bob: SyncLog) -> None:
     refused("UPDATE syncer_synclog SET redacted_by = 3 WHERE seq = 2")
 
 
+def test_a_redaction_needs_an_entry_that_came_later(bob: SyncLog) -> None:
+    refused("UPDATE syncer_synclog SET payload = NULL, salt = NULL, redacted_by = 3 WHERE seq = 4")
+
+
 def test_a_redaction_needs_an_entry_of_its_own_chain(bob: SyncLog) -> None:
     write([Entry(Kind.AUTH_LOGGED_IN, "user:anna")] * 8 + [Entry(Kind.REDACT, "user:anna", {"redacts": [1]})], PORTAL)
     refused("UPDATE syncer_synclog SET payload = NULL, salt = NULL, redacted_by = 9 WHERE id = %s", bob.pk)

@@ -291,6 +291,13 @@ def test_an_erasure_that_was_promised_and_not_done_is_found() -> None:
     assert broken_at() == LAST + 1
 
 
+@pytest.mark.usefixtures("tampering")
+def test_an_entry_that_never_had_a_payload_cannot_be_erased() -> None:
+    write([Entry(Kind.REDACT, "user:anna", {"redacts": [5]})])
+    assert broken_at() is None
+    assert after(silence(5, LAST + 1)) == 5
+
+
 @pytest.mark.parametrize("redacts", [[], [LAST + 1], [LAST + 5], ["a"], [True]])
 def test_a_redact_entry_must_name_earlier_entries(redacts: list[Any]) -> None:
     diary()

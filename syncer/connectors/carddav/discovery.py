@@ -110,11 +110,11 @@ def _first_spot(http: Http, address: str) -> Spot:
 def _ask(http: Http, url: str) -> Reply:
     """PROPFIND, and once more where a redirect leads: the first try may have lost its password on the way."""
     reply = Dav(http, "").ask("PROPFIND", url, propfind(*ASKED), "0")
+    new = urlsplit(reply.url)
+    if new.scheme != urlsplit(url).scheme:
+        raise Misconfigured(f"The server moved to {new.scheme}://{new.netloc}: give the account that address.")
     if reply.url == url or reply.status == 207:
         return reply
-    old, new = urlsplit(url), urlsplit(reply.url)
-    if old.scheme != new.scheme:
-        raise Misconfigured(f"The server moved to {new.scheme}://{new.netloc}: connect the account with that address.")
     return Dav(http, "").ask("PROPFIND", reply.url, propfind(*ASKED), "0")
 
 

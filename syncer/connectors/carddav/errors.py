@@ -14,7 +14,6 @@ from syncer.connectors.base import (
     CursorExpired,
     Misconfigured,
     RateLimited,
-    RecordGone,
     Transient,
 )
 
@@ -113,8 +112,6 @@ class NoSync(ConnectorError):
 def error(found: Meaning, host: str, status: int, retry_after: float | None = None) -> ConnectorError:
     """The error for a reading that did not go well; the text is for people."""
     match found:
-        case Meaning.GONE:
-            return RecordGone("The contact is not in the address book any more.")
         case Meaning.MISSING:
             return Misconfigured(
                 f"{host} has nothing at this address: check the address and choose the address book again."
