@@ -1,7 +1,5 @@
 """The acts of people on runs, plans and holds; the same rules as in connections/services.py."""
 
-from collections.abc import Callable
-
 from django.db import IntegrityError, transaction
 
 from connections.models import Connection
@@ -11,8 +9,6 @@ from syncer.audit.chain import JSON, PORTAL, Entry, append
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.run import OPEN_PLAN, close_plan
 from syncer.models import Book, Hold, SyncRun
-
-Enqueue = Callable[[int], None]
 
 
 def queue(connection: Connection) -> None:
@@ -29,14 +25,14 @@ def request_sync(connection: Connection, actor: str, clock: Clock = SYSTEM) -> S
     return new_run(connection, actor, False, clock)
 
 
-def request_plan(connection: Connection, actor: str, clock: Clock = SYSTEM) -> SyncRun:
-    """A dry run: plans, and writes nothing outside."""
+def request_plan(connection: Connection, actor: str, clock: Clock = SYSTEM, enqueue: bool = True) -> SyncRun:
+    """A dry run: plans, and writes nothing outside. `enqueue` off: the caller does the work itself."""
     if connection.state == Connection.State.DRAFT:
         raise Refused("The connection is a draft. Activate it first: its first plan is shown for review.")
-    return new_run(connection, actor, True, clock)
+    return new_run(connection, actor, True, clock, enqueue)
 
 
-def new_run(connection: Connection, actor: str, dry_run: bool, clock: Clock) -> SyncRun:
+def new_run(connection: Connection, actor: str, dry_run: bool, clock: Clock, enqueue: bool = True) -> SyncRun:
     try:
         with transaction.atomic():
             run = SyncRun.objects.create(
@@ -47,7 +43,8 @@ def new_run(connection: Connection, actor: str, dry_run: bool, clock: Clock) -> 
                 dry_run=dry_run,
                 queued_at=clock.now(),
             )
-            queue(connection)
+            if enqueue:
+                queue(connection)
     except IntegrityError as error:
         raise Refused("A run of this connection is under way already.") from error
     return run

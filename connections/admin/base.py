@@ -1,0 +1,244 @@
+"""What all our pages share: clients' borders, acts through services, refusals in words."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from connections import scope
+from connections.admin.panel import Button, Panel
+from connections.forms.base import ServiceForm
+from connections.secrets import SecretUnreadable
+from connections.services import Refused
+from syncer.audit.chain import LogBroken, LogBusy
+from syncer.connectors.base import ConnectorError
+
+if TYPE_CHECKING:
+    PlainAdmin = admin.ModelAdmin[Any]
+    AnyForm = ModelForm[Any]
+else:
+    PlainAdmin, AnyForm = admin.ModelAdmin, ModelForm
+
+REFUSALS = (Refused, ValidationError, ConnectorError, SecretUnreadable, LogBusy, LogBroken)
+_REFUSAL = "counterpart.refusal"
+
+
+def words(error: Exception) -> str:
+    if isinstance(error, ProtectedError | RestrictedError):
+        return "Something else still needs this. Remove that first."
+    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+
+
+def actor(request: HttpRequest) -> str:
+    return request.user.get_username()
+
+
+def page_of(obj: Model) -> str:
+    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+
+
+def list_of(model: type[Model], **filters: Any) -> str:
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{url}?{urlencode(filters)}" if filters else url
+
+
+class ClientFilter(admin.SimpleListFilter):
+    """By client, naming only those that the person may see."""
+
+    title = "client"
+    parameter_name = "client"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = scope.clients(request)
+        return [(str(client.pk), client.name) for client in found] if len(found) > 1 else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value, where = self.value(), self.model_admin_path(queryset)
+        return queryset.filter(**{where: value}) if value is not None and value.isdecimal() else queryset
+
+    def model_admin_path(self, queryset: QuerySet[Any]) -> str:
+        found = admin.site.get_model_admin(queryset.model)
+        return cast(ServiceAdmin, found).client_path
+
+
+class ServiceAdmin(PlainAdmin):
+    """Saves and deletes by services alone. The stock view holds a transaction open around everything: here it does not,
+    because services call apps, and no call to an app stands in a transaction."""
+
+    client_path = "client"
+    roles: tuple[str, ...] = (scope.MANAGER,)
+    actions = None
+    show_full_result_count = False
+    change_form_template = "admin/counterpart/change_form.html"
+    save_on_top = False
+
+    # Who
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found = super().get_queryset(request)
+        if scope.sees_all(request):
+            return found
+        return found.filter(**{f"{self.client_path}__in": scope.client_ids(request)})
+
+    def client_of(self, obj: Any) -> int | None:
+        for part in self.client_path.split("__")[:-1]:
+            obj = getattr(obj, part)
+        last = self.client_path.split("__")[-1]
+        found: int | None = obj.pk if last == "pk" else getattr(obj, f"{last}_id")
+        return found
+
+    def manages(self, request: HttpRequest, obj: Any) -> bool:
+        client = self.client_of(obj)
+        return scope.sees_all(request) if client is None else scope.has_role(request, client, *self.roles)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        known = scope.sees_all(request) or len(scope.client_ids(request, *self.roles)) > 0
+        return known and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or self.manages(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or self.manages(request, obj))
+
+    # Saving
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        view = super()._changeform_view  # type: ignore[misc]
+        try:
+            answer: HttpResponse = view(request, object_id, form_url, extra_context)
+        except REFUSALS as error:
+            # Once more, with a form that knows what the service said.
+            request.META[_REFUSAL] = error
+            answer = view(request, object_id, form_url, extra_context)
+        return answer
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[AnyForm]:
+        known = {"request": request, "refusal": request.META.get(_REFUSAL)}
+        base = self.form_class(request, obj)
+        return cast(type[AnyForm], type(base)(base.__name__, (base,), known))
+
+    def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
+        return cast(type[ServiceForm], self.form)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        raise NotImplementedError(f"{type(self).__name__} names no service that saves.")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing but what services save."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        changed = list(form.changed_data)
+        for formset in formsets or []:
+            changed += [formset.opts_name] if formset.has_changed() and hasattr(formset, "opts_name") else []
+        return [{"added": {}}] if add else [{"changed": {"fields": sorted(set(changed) - {"seen"})}}]
+
+    # Deleting
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            answer: HttpResponse = super()._delete_view(request, object_id, extra_context)  # type: ignore[misc]
+        except (*REFUSALS, ProtectedError, RestrictedError) as error:
+            messages.error(request, words(error))
+            answer = HttpResponseRedirect(self.change_url(object_id))
+        return answer
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """What goes along, counted and not listed: a connection can have a hundred thousand links."""
+        counts: dict[str, int] = {}
+        for obj in objs:
+            counts |= {name: count for name, count in self.goes_along(obj).items() if count > 0}
+        return [str(obj) for obj in objs], counts, set(), []
+
+    def goes_along(self, obj: Any) -> dict[str, int]:
+        return {}
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Only after it was done, in `delete_model`."""
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        gone = type(obj).objects.get(pk=obj.pk)
+        self.delete_by_service(request, obj)
+        super().log_deletions(request, [gone])
+
+    def delete_by_service(self, request: HttpRequest, obj: Any) -> None:
+        raise NotImplementedError(f"{type(self).__name__} names no service that deletes.")
+
+    # Buttons and the panel above the form
+
+    def buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
+        """What can be done with it as it is now."""
+        return []
+
+    def panel(self, request: HttpRequest, obj: Any) -> Panel | None:
+        return None
+
+    def may_act(self, request: HttpRequest, obj: Any) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_act"
+        return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+            return missing
+        if not self.may_act(request, obj):
+            raise PermissionDenied
+        button = next((button for button in self.buttons(request, obj) if button.name == name), None)
+        if button is None:
+            messages.error(request, "That is not possible any more. Here is how it stands now.")
+        else:
+            self.do(request, obj, button)
+        return HttpResponseRedirect(self.change_url(object_id))
+
+    def do(self, request: HttpRequest, obj: Any, button: Button) -> None:
+        try:
+            messages.success(request, button.act())
+        except REFUSALS as error:
+            messages.error(request, words(error))
+        else:
+            self.log_change(request, obj, button.label)
+
+    def change_url(self, object_id: str) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[unquote(object_id)])
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        context |= {"show_save_and_add_another": False}
+        if obj is not None and obj.pk is not None:
+            may = self.may_act(request, obj)
+            context |= {"panel": self.panel(request, obj), "buttons": self.buttons(request, obj) if may else []}
+            context |= {"act_url": f"admin:{self.opts.app_label}_{self.opts.model_name}_act"}
+        return super().render_change_form(request, context, add, change, form_url, obj)

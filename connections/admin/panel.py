@@ -1,0 +1,42 @@
+"""What stands above a form: how the thing is, what needs a person, where to go, and the buttons."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Button:
+    """Something to do by POST. `act` does it and says what was done; `carries` goes along as hidden inputs."""
+
+    name: str
+    label: str
+    act: Callable[[], str]
+    carries: tuple[tuple[str, str], ...] = ()
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Go:
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells for people; `empty` is said where there are none."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    empty: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    facts: Sequence[tuple[str, Any]] = ()
+    problems: Sequence[str] = ()
+    links: Sequence[Go] = ()
+    tables: Sequence[Table] = field(default=())
+    note: str = ""

@@ -1,0 +1,77 @@
+"""The acts of people on clients and their members; the same rules as in connections/services.py."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from connections.models import Client, Membership
+from connections.services import Refused
+from portal.clock import SYSTEM, Clock
+from syncer.audit.chain import PORTAL, Entry, append
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """One role of one person."""
+
+    user_id: int
+    role: str
+    values: str = Membership.Values.MASKED
+
+
+def save_client(
+    client: Client, actor: str, members: Sequence[Member] | None = None, clock: Clock = SYSTEM
+) -> Client:
+    """Add or change a client; `members`, where given, become exactly its members. Raises ValidationError."""
+    if members is not None and len({(one.user_id, one.role) for one in members}) != len(members):
+        raise ValidationError("Somebody has the same role twice. Keep one of the two lines.")
+    old = Client.objects.filter(pk=client.pk).first() if client.pk is not None else None
+    client.full_clean()
+    with transaction.atomic():
+        entries: list[Entry] = []
+        if old is None or (old.name, old.slug) != (client.name, client.slug):
+            client.save()
+            entries.append(entry("config.changed", actor, client, {"created": old is None}))
+        if members is not None:
+            entries += changed_members(client, actor, members)
+        append(PORTAL, entries, clock.now())
+    return client
+
+
+def changed_members(client: Client, actor: str, members: Sequence[Member]) -> list[Entry]:
+    """Bring the members in line, in the caller's transaction; the entries that tell of it."""
+    there = {Member(row.user_id, row.role, row.values): row for row in client.memberships.select_related("user")}
+    entries = []
+    for gone in sorted(there.keys() - set(members)):
+        entries.append(entry("access.revoked", actor, client, role_of(there[gone])))
+        there[gone].delete()
+    for new in sorted(set(members) - there.keys()):
+        row = Membership(client=client, user_id=new.user_id, role=new.role, values=new.values)
+        row.full_clean()
+        row.save()
+        entries.append(entry("access.granted", actor, client, role_of(row)))
+    return entries
+
+
+def role_of(row: Membership) -> dict[str, Any]:
+    return {"user": row.user_id, "role": str(row.role), "values": str(row.values)}
+
+
+def delete_client(client: Client, actor: str, clock: Clock = SYSTEM) -> None:
+    """Raises Refused while it has accounts or connections: nothing is lost by the way."""
+    parts = [(client.connections.count(), "connection"), (client.accounts.count(), "account")]
+    left = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in parts if count > 0]
+    if left:
+        raise Refused(f"{client} still has {' and '.join(left)}. Delete those first, connections before accounts.")
+    with transaction.atomic():
+        entries = changed_members(client, actor, []) + [entry("config.changed", actor, client, {"deleted": True})]
+        client.delete()
+        append(PORTAL, entries, clock.now())
+
+
+def entry(kind: str, actor: str, client: Client, header: Mapping[str, Any]) -> Entry:
+    payload = {"name": client.name, "slug": client.slug}
+    return Entry(kind, actor, {"client": str(client.code), **header}, payload)

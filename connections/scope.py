@@ -1,0 +1,41 @@
+"""Whose things a person may see and change: those of the clients they are a member of; a superuser all of them."""
+
+from django.http import HttpRequest
+
+from connections.models import Client, Membership
+
+MANAGER, APPROVER = Membership.Role.MANAGER, Membership.Role.APPROVER
+_KEPT = "counterpart.memberships"
+
+
+def memberships(request: HttpRequest) -> list[tuple[int, str, str]]:
+    """(client, role, values) of the person, read once a request."""
+    found: list[tuple[int, str, str]] | None = request.META.get(_KEPT)
+    if found is None:
+        found = list(Membership.objects.filter(user_id=request.user.pk).values_list("client_id", "role", "values"))
+        request.META[_KEPT] = found
+    return found
+
+
+def sees_all(request: HttpRequest) -> bool:
+    return request.user.is_superuser
+
+
+def client_ids(request: HttpRequest, *roles: str) -> list[int]:
+    """The clients of a person who is no superuser: all, or those where they have one of these roles."""
+    return sorted({client for client, role, _ in memberships(request) if roles == () or role in roles})
+
+
+def clients(request: HttpRequest, *roles: str) -> "list[Client]":
+    found = Client.objects.all()
+    return list(found if sees_all(request) else found.filter(pk__in=client_ids(request, *roles)))
+
+
+def has_role(request: HttpRequest, client_id: int, *roles: str) -> bool:
+    return sees_all(request) or client_id in client_ids(request, *roles)
+
+
+def sees_values(request: HttpRequest, client_id: int | None) -> bool:
+    """Whether contacts' values are shown in full; else masked."""
+    full = {client for client, _, values in memberships(request) if values == Membership.Values.FULL}
+    return sees_all(request) or client_id in full
