@@ -22,9 +22,7 @@ class Member:
     values: str = Membership.Values.MASKED
 
 
-def save_client(
-    client: Client, actor: str, members: Sequence[Member] | None = None, clock: Clock = SYSTEM
-) -> Client:
+def save_client(client: Client, actor: str, members: Sequence[Member] | None = None, clock: Clock = SYSTEM) -> Client:
     """Add or change a client; `members`, where given, become exactly its members. Raises ValidationError."""
     if members is not None and len({(one.user_id, one.role) for one in members}) != len(members):
         raise ValidationError("Somebody has the same role twice. Keep one of the two lines.")
@@ -67,7 +65,7 @@ def delete_client(client: Client, actor: str, clock: Clock = SYSTEM) -> None:
     if left:
         raise Refused(f"{client} still has {' and '.join(left)}. Delete those first, connections before accounts.")
     with transaction.atomic():
-        entries = changed_members(client, actor, []) + [entry("config.changed", actor, client, {"deleted": True})]
+        entries = [*changed_members(client, actor, []), entry("config.changed", actor, client, {"deleted": True})]
         client.delete()
         append(PORTAL, entries, clock.now())
 

@@ -8,7 +8,7 @@ transaction.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
@@ -26,18 +26,37 @@ from connections.models import (
     FieldMapping,
     Rule,
 )
-from connections.models.connection import SIDES, SideName
-from connections.validation import activation_problems, mapping_problems, rule_problems, setting_problems
+from connections.models.connection import SIDES, SideName, other
+from connections.secrets import SecretUnreadable
+from connections.validation import (
+    activation_problems,
+    limit_problems,
+    mapping_problems,
+    rule_problems,
+    setting_problems,
+    target_problems,
+)
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import PORTAL, Entry, append
 from syncer.audit.format import JSON, canonical
 from syncer.connectors.base import Account as Login
-from syncer.connectors.base import AuthFailed, Connector, ConnectorError, Field, Identity, Meter, Misconfigured
+from syncer.connectors.base import (
+    AuthFailed,
+    BookInfo,
+    Connector,
+    ConnectorError,
+    Field,
+    Identity,
+    Meter,
+    Misconfigured,
+    Owner,
+)
 from syncer.connectors.registry import calls_per_hour, connect, connector_class
 from syncer.rates import Budget
 
 Connect = Callable[[Account, Meter], Connector]
-FIELDS_KEPT_SECONDS = 60
+KEPT_SECONDS = 60
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -73,6 +92,7 @@ def create_account(
     """Raises ValidationError with messages by field. The account is asked who it is by `check_account`."""
     clean = cleaned_settings(app, settings, credentials)
     account = Account(client=client, app=app, label=label.strip(), settings=clean)
+    check_label(account)
     account.full_clean()
     with transaction.atomic():
         account.save()
@@ -92,22 +112,40 @@ def update_account(
     clock: Clock = SYSTEM,
 ) -> Account:
     """Change what is given; a credential left out or empty stays. New credentials need a new check."""
-    credential, _ = Credential.objects.get_or_create(account=account, defaults={"secrets": {}})
     given = {name: value for name, value in (credentials or {}).items() if value != ""}
-    secrets = {**credential.secrets, **given}
+    secrets = {**kept_secrets(account, given), **given}
     account.settings = cleaned_settings(account.app, settings if settings is not None else account.settings, secrets)
     account.label = label.strip() if label is not None else account.label
     account.api_share = api_share if api_share is not None else account.api_share
+    check_label(account)
     account.full_clean()
     with transaction.atomic():
         if given or settings is not None:
             account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
         account.save()
         if given:
-            credential.secrets = secrets
-            credential.save()
+            Credential.objects.update_or_create(account=account, defaults={"secrets": secrets})
         portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
+    forget(account)
     return account
+
+
+def kept_secrets(account: Account, given: Mapping[str, str]) -> Mapping[str, str]:
+    """What is stored. Where it cannot be read any more, entering all of it anew is the way out."""
+    try:
+        credential = Credential.objects.filter(account=account).first()
+    except SecretUnreadable:
+        if not {one.name for one in connector_class(account.app).app.credentials if one.required} <= given.keys():
+            raise
+        return {}
+    return credential.secrets if credential is not None else {}
+
+
+def check_label(account: Account) -> None:
+    """Raises ValidationError where the client has another account of this name."""
+    same = Account.objects.filter(client=account.client, label=account.label).exclude(pk=account.pk)
+    if same.exists():
+        raise ValidationError({"label": ["This client has an account of this name already. Choose another name."]})
 
 
 def cleaned_settings(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
@@ -137,7 +175,9 @@ def check_account(account: Account, actor: str, connect_to: Connect = connector_
     try:
         checked(account, actor, "account.authorised", Account.Status.CONNECTED, "", identity.key, clock)
     except IntegrityError as error:
-        raise Refused(f"{identity.label} is connected already. Take that account.") from error
+        text = f"{identity.label} is connected already. Take that account."
+        checked(account, actor, "account.failed", Account.Status.NEEDS_AUTHORIZATION, text, account.identity, clock)
+        raise Refused(text) from error
     return identity
 
 
@@ -176,12 +216,34 @@ def fields_of(
     account: Account, book: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM
 ) -> Sequence[Field]:
     """The fields of a book, read from the app (kept for a minute). Raises ConnectorError."""
-    name = f"fields:{account.code}:{sha256(book.encode()).hexdigest()}"
-    found: Sequence[Field] | None = cache.get(name)
+    place = sha256(book.encode()).hexdigest()
+    return kept(f"fields:{account.code}:{place}", lambda: asked_by_a_person(account, connect_to, clock).fields(book))
+
+
+def books_of(account: Account, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Sequence[BookInfo]:
+    """The books of an account, read from the app (kept for a minute). Raises ConnectorError."""
+    return kept(f"books:{account.code}", lambda: asked_by_a_person(account, connect_to, clock).books())
+
+
+def owners_of(account: Account, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Sequence[Owner]:
+    """Who can own a contact, read from the app (kept for a minute); nobody where the app has no owners. Raises
+    ConnectorError."""
+    if not connector_class(account.app).app.capabilities.owners:
+        return []
+    return kept(f"owners:{account.code}", lambda: asked_by_a_person(account, connect_to, clock).owners())
+
+
+def kept(name: str, read: Callable[[], Sequence[T]]) -> Sequence[T]:
+    found: Sequence[T] | None = cache.get(name)
     if found is None:
-        found = list(asked_by_a_person(account, connect_to, clock).fields(book))
-        cache.set(name, found, FIELDS_KEPT_SECONDS)
+        found = list(read())
+        cache.set(name, found, KEPT_SECONDS)
     return found
+
+
+def forget(account: Account) -> None:
+    """Another login or another key may see other books and owners. What books hold is forgotten within a minute."""
+    cache.delete_many([f"books:{account.code}", f"owners:{account.code}"])
 
 
 # Connections
@@ -240,6 +302,10 @@ def check_connection(connection: Connection) -> None:
         problems["right_book"] = "Left and right are the same book. Choose another."
     if connection.interval is not None and connection.interval < 60:
         problems["interval"] = "At least 60 seconds."
+    problems |= {"limits": text for text in limit_problems(connection.limits)}
+    same = Connection.objects.filter(client_id=connection.client_id, name=connection.name).exclude(pk=connection.pk)
+    if same.exists():
+        problems["name"] = "This client has a connection of this name already. Choose another name."
     if problems:
         raise ValidationError(problems)
     connection.full_clean(exclude=["version"])
@@ -365,6 +431,10 @@ def save_rule(
     side: SideName = "left" if rule.source == "left" else "right"
     fields = fields_of(connection.account(side), connection.book_id(side), connect_to, clock)
     problems = rule_problems(rule, conditions, actions, fields)
+    if actions and not problems:
+        far = other(side)
+        targets = fields_of(connection.account(far), connection.book_id(far), connect_to, clock)
+        problems = target_problems(rule, actions, targets)
     if problems:
         raise ValidationError(problems)
     rule.full_clean()

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from connections import conditions as language
-from connections.fieldtypes import compatibility, value_map_problems
+from connections.fieldtypes import InvalidValue, clean, compatibility, value_map_problems
 from connections.models import Account, Action, Condition, Connection, FieldMapping, Rule
 from connections.models.connection import SIDES, SideName, other
 from syncer.connectors.base import ConnectorError, Field, FieldType
 from syncer.connectors.registry import CONNECTORS, connector_class
 
 Fields = Mapping[SideName, Sequence[Field]]
+# The names in syncer/engine/guard.py, which stands above us; a test holds the two together.
+LIMITS = ("clears", "overwrites", "trash_tags", "creates", "same_value", "changed_share")
 
 
 def setting_problems(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
@@ -126,11 +128,62 @@ def rule_problems(
 def action_problems(action: Action) -> list[str]:
     if action.kind in ("add_tag", "remove_tag") and (not isinstance(action.value, str) or not action.value.strip()):
         return ["A tag action needs the name of a tag."]
-    if action.kind == "set_owner" and not isinstance(action.value, str):
+    if action.kind == "set_owner" and (not isinstance(action.value, str) or not action.value.strip()):
         return ["Setting an owner needs the owner."]
     if action.kind == "set_field" and action.field == "":
         return ["Setting a field needs the field."]
     return []
+
+
+def target_problems(rule: Rule, actions: Sequence[Action], targets: Sequence[Field]) -> list[str]:
+    """Why the other side cannot take these actions. `targets` are its fields."""
+    side: SideName = "right" if rule.source == "left" else "left"
+    connection = rule.connection
+    app = connector_class(connection.account(side).app).app
+    known = {field.name: field for field in targets}
+    mapped = set(connection.mappings.filter(enabled=True).values_list(f"{side}_field", flat=True))
+    found = []
+    for action in actions:
+        if action.kind in ("add_tag", "remove_tag") and not app.capabilities.tags:
+            found.append(f"{app.label} has no tags, so a rule cannot set them.")
+        elif action.kind == "set_owner" and not app.capabilities.owners:
+            found.append(f"{app.label} has no owners, so a rule cannot set one.")
+        elif action.kind == "set_field":
+            found += set_field_problems(action, known.get(action.field), action.field in mapped, app.label)
+    return found
+
+
+def set_field_problems(action: Action, field: Field | None, mapped: bool, label: str) -> list[str]:
+    if field is None:
+        return [f"{label} has no field {action.field}. Choose another field."]
+    if not field.writable:
+        return [f"{field.label} of {label} can only be read. Choose another field."]
+    if mapped:
+        return [f"{field.label} is mapped already, and a mapping and a rule would fight over it. Choose another field."]
+    try:
+        value = clean(field.type, action.value)
+    except InvalidValue as error:
+        return [f"The value for {field.label} {error}."]
+    choices = dict(field.choices)
+    listed = field.type in (FieldType.CHOICE, FieldType.MULTI_CHOICE) and value is not None
+    return [
+        f"{item} is not one of the choices of {field.label}."
+        for item in (value if isinstance(value, list) else [value])
+        if listed and item not in choices
+    ]
+
+
+def limit_problems(limits: object) -> list[str]:
+    """What is wrong with the limits that staff set; each is a number of contacts or values for one plan and side."""
+    if not isinstance(limits, dict):
+        return ['Limits look like {"clears": 10}.']
+    unknown = [str(name) for name in limits if name not in LIMITS]
+    if unknown:
+        return [f"There is no limit called {', '.join(unknown)}. There are: {', '.join(LIMITS)}."]
+    wrong = [
+        name for name, value in limits.items() if isinstance(value, bool) or not isinstance(value, int) or value < 0
+    ]
+    return [f"The limit {', '.join(wrong)} must be a whole number, 0 or more."] if wrong else []
 
 
 def activation_problems(connection: Connection, fields: Fields) -> list[str]:

@@ -11,8 +11,7 @@ from django.test import TransactionTestCase
 from tests.needs import NEEDS, skipped
 from tests.settings import STATIC_ROOT, TEMPORARY
 
-COMMITTING_FIXTURES = {"transactional_db", "django_db_reset_sequences", "live_server"}
-DATABASE_FIXTURES = {"db"} | COMMITTING_FIXTURES
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,18 +42,6 @@ def _touches_database(item: pytest.Item) -> bool:
         or not DATABASE_FIXTURES.isdisjoint(fixtures)
         or (case is not None and issubclass(case, TransactionTestCase))
     )
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """A test that commits has its tables emptied afterwards, which the history's triggers refuse: they step aside, and
-    are back with the `post_migrate` that follows the emptying."""
-    marker = item.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction", False)
-    if commits or not COMMITTING_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-        from syncer.audit import triggers  # not above: this file may be loaded before Django's apps are
-
-        triggers.remove()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -126,9 +126,7 @@ class ServiceAdmin(PlainAdmin):
             answer = view(request, object_id, form_url, extra_context)
         return answer
 
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> type[AnyForm]:
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[AnyForm]:
         known = {"request": request, "refusal": request.META.get(_REFUSAL)}
         base = self.form_class(request, obj)
         return cast(type[AnyForm], type(base)(base.__name__, (base,), known))

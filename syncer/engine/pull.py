@@ -111,7 +111,6 @@ def store_page(reader: Reader, book: Book, page: Page) -> None:
     with reader.slice.transaction():
         book.refresh_from_db(fields=["sequence"])
         new = store(reader.slice, book, page.records) + mark_gone(reader.slice, book, page.gone)
-        book.finish_cursor = book.finish_cursor or page.finish
         if book.pass_total is None:
             book.pass_total = page.total
         known_ground = book.pass_kind == "delta" and page.stop_if_known and new == 0
@@ -124,6 +123,9 @@ def store_page(reader: Reader, book: Book, page: Page) -> None:
 
 def end_listing(reader: Reader, book: Book, page: Page) -> None:
     now = reader.slice.now()
+    book.finish_cursor = book.finish_cursor or page.finish
+    if book.finish_cursor == "":
+        raise ValueError("a connector ended a pass without saying where the next begins")
     if book.pass_kind == "full" and not proven(book, page):
         book.pass_tries += 1
         if book.pass_tries < LISTING_TRIES:

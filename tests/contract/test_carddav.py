@@ -110,6 +110,15 @@ def test_a_long_delta_is_paged_and_resumed_too(radicale: Radicale) -> None:
     assert authorised(radicale.url).changes(BOOK, rest.cursor, []).records == []
 
 
+def test_another_pass_in_between_does_not_shorten_the_one_under_way(radicale: Radicale) -> None:
+    radicale.fill("alice", [vcard(f"ada-{n:03}") for n in range(210)])
+    alice = authorised(radicale.url)
+    first = alice.changes(BOOK, "", [])
+    assert alice.changes(BOOK, json.dumps({"token": json.loads(first.cursor)["token"]}), []).records == []
+    rest = alice.changes(BOOK, first.cursor, [])
+    assert (len(rest.records), rest.complete) == (10, True)
+
+
 @pytest.mark.parametrize("token", ["http://radicale.org/ns/sync/" + "0" * 64, "rubbish"])
 def test_an_unknown_token_means_reading_anew(radicale: Radicale, token: str) -> None:
     with pytest.raises(CursorExpired):

@@ -204,6 +204,27 @@ def test_a_server_that_truncates_its_delta_is_asked_again_from_there() -> None:
         assert (ids(full.records), full.complete) == (["/alice/book/a.vcf", "/alice/book/b.vcf"], True)
 
 
+def test_a_resumed_delta_covers_what_its_first_listing_did_however_it_is_cut_now() -> None:
+    members = [f"/alice/book/{n:03}.vcf" for n in range(250)]
+    cut: list[bool] = []
+
+    def answers(method: str, request: str) -> bytes:
+        if "multiget" in request:
+            hrefs = [part.partition("<")[0] for part in request.split("<d:href>")[1:]]
+            return multistatus(*(data(href, vcard("x")) for href in hrefs))
+        if "half" in request:
+            return multistatus(*map(listed, members[230:]), token="later")
+        if cut:
+            return multistatus(*map(listed, members[:230]), marked("/alice/book/", 507), token="half")
+        return multistatus(*map(listed, members), token="first")
+
+    with raw_server(serving(answers)) as server:
+        first = connect(server.url).changes(BOOK, json.dumps({"token": "last"}), [])
+        cut.append(True)
+        rest = connect(server.url).changes(BOOK, first.cursor, [])
+    assert (ids(rest.records), rest.done, json.loads(rest.cursor)) == (members[200:], True, {"token": "first"})
+
+
 def test_a_server_that_truncates_without_end_is_left_alone() -> None:
     endless = multistatus(marked("/alice/book/", 507), token="same")
     with raw_server(serving(lambda *_: endless)) as server, pytest.raises(Transient, match="end of its list"):

@@ -65,7 +65,8 @@ class Passes:
         gone += [href for href, found in fetched.items() if found.gone]
         if len(rest) > PAGE:
             return Page(records, Position(at.start, token, asked[-1]).cursor(), False, gone)
-        return Page(records, resting(token), not listing.truncated, gone, complete=full and not listing.truncated)
+        rest, whole = resting(token), not listing.truncated
+        return Page(records, rest, whole, gone, complete=full and whole, finish=rest if whole else "")
 
     def _listing(self, reader: Reader, at: Position) -> Listing:
         if self._kept is not None and at.after != "" and self._kept[0] == (reader.book, at.start, at.token):

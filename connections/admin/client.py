@@ -1,0 +1,93 @@
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+
+from connections import clients, scope
+from connections.admin.base import ServiceAdmin, actor, list_of
+from connections.admin.panel import Go, Panel
+from connections.forms.account import ClientForm
+from connections.models import Account, Client, Connection, Membership
+
+if TYPE_CHECKING:
+    MemberBase = admin.TabularInline[Membership, Client]
+else:
+    MemberBase = admin.TabularInline
+
+
+class Members(MemberBase):
+    """Who may do what for the client. Only superusers give and take roles: nobody gives one to themselves."""
+
+    model = Membership
+    extra = 0
+    verbose_name, verbose_name_plural = "member", "members"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request) or super().has_view_permission(request, obj)
+
+
+@admin.register(Client)
+class ClientAdmin(ServiceAdmin):
+    client_path = "pk"
+    form = ClientForm
+    inlines = [Members]
+    list_display = ["name", "slug", "accounts", "connections"]
+    search_fields = ["name", "slug"]
+    fieldsets = [(None, {"fields": ["name", "slug", "seen"]})]
+    prepopulated_fields = {"slug": ["name"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        counts = {
+            "account_count": Count("accounts", distinct=True),
+            "connection_count": Count("connections", distinct=True),
+        }
+        return super().get_queryset(request).annotate(**counts)
+
+    @admin.display(ordering="account_count")
+    def accounts(self, client: Any) -> int:
+        count: int = client.account_count
+        return count
+
+    @admin.display(ordering="connection_count")
+    def connections(self, client: Any) -> int:
+        count: int = client.connection_count
+        return count
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return scope.sees_all(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def panel(self, request: HttpRequest, obj: Any) -> Panel:
+        links = [
+            Go(f"Accounts ({obj.accounts.count()})", list_of(Account, client=obj.pk)),
+            Go(f"Connections ({obj.connections.count()})", list_of(Connection, client=obj.pk)),
+        ]
+        return Panel(links=links)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """In `save_related`: members are saved with their client."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        members = None
+        if scope.sees_all(request):
+            rows = [row for formset in formsets for row in formset.cleaned_data if row and not row.get("DELETE")]
+            members = [clients.Member(row["user"].pk, row["role"], row["values"]) for row in rows]
+        clients.save_client(form.instance, actor(request), members)
+
+    def goes_along(self, obj: Any) -> dict[str, int]:
+        return {"members": obj.memberships.count()}
+
+    def delete_by_service(self, request: HttpRequest, obj: Any) -> None:
+        clients.delete_client(obj, actor(request))

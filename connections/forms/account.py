@@ -1,0 +1,99 @@
+"""The form of a client and that of an account: exactly the inputs that the app asks for, in its order and words."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.http import HttpRequest
+
+from connections import scope
+from connections.forms.base import ServiceForm
+from connections.models import Account, Client
+from syncer.connectors.base import App, Input
+
+KEEP = "Set. Leave empty to keep it."
+
+
+class ClientForm(ServiceForm):
+    class Meta:
+        model = Client
+        fields: ClassVar = ["name", "slug"]
+        help_texts: ClassVar = {"slug": "A short name for addresses: small letters, digits and hyphens."}
+
+
+class AccountForm(ServiceForm):
+    """`app` is what is asked for; made by `account_form`."""
+
+    about: ClassVar[App]
+    app = forms.CharField(widget=forms.HiddenInput, required=False)
+    api_share = forms.IntegerField(
+        label="Share of calls",
+        min_value=1,
+        max_value=100,
+        initial=80,
+        required=False,
+        help_text="How much of the app's hourly calls we may use, in percent. The rest is for other tools.",
+    )
+
+    class Meta:
+        model = Account
+        fields: ClassVar = ["client", "label", "api_share"]
+        labels: ClassVar = {"label": "Name"}
+        help_texts: ClassVar = {"label": "How you tell this account from others of the client."}
+
+    def fill(self) -> None:
+        self.fields["app"].initial = self.about.slug
+        client = self.fields["client"]
+        if self.instance.pk is None:
+            client.queryset = choosable(self.request)  # type: ignore[attr-defined]
+        else:
+            client.disabled = True
+
+    def clean_api_share(self) -> int:
+        share: int | None = self.cleaned_data["api_share"]
+        return 80 if share is None else share
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "settings": self.instance.settings}
+
+    def values(self, inputs: tuple[Input, ...]) -> dict[str, str]:
+        return {one.name: str(self.cleaned_data.get(one.name, "")) for one in inputs}
+
+
+def choosable(request: HttpRequest) -> Any:
+    found = scope.clients(request, scope.MANAGER)
+    return Client.objects.filter(pk__in=[client.pk for client in found])
+
+
+def account_form(app: App, account: Account | None) -> type[AccountForm]:
+    """The form for one app. What is stored of an account's secrets is not in it."""
+    inputs: dict[str, forms.Field] = {}
+    for one in app.settings:
+        inputs[one.name] = text_input(one, "" if account is None else str(account.settings.get(one.name, "")))
+    for one in app.credentials:
+        inputs[one.name] = secret_input(one, stored=account is not None)
+    return type("AccountForm", (AccountForm,), {"about": app, **inputs})
+
+
+def text_input(one: Input, initial: str) -> forms.CharField:
+    return forms.CharField(
+        label=one.label,
+        help_text=one.help,
+        required=one.required,
+        initial=initial,
+        max_length=1000,
+        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
+        error_messages={"required": f"{one.label} is missing. {one.help}".strip()},
+    )
+
+
+def secret_input(one: Input, stored: bool) -> forms.CharField:
+    """Write-only: never filled in, not even after an error."""
+    attributes = {"class": "vTextField", "autocomplete": "new-password"}
+    return forms.CharField(
+        label=one.label,
+        help_text=f"{KEEP} {one.help}" if stored else one.help,
+        required=one.required and not stored,
+        max_length=4000,
+        widget=forms.PasswordInput(render_value=False, attrs={**attributes, "placeholder": KEEP if stored else ""}),
+        error_messages={"required": f"{one.label} is missing. {one.help}".strip()},
+    )

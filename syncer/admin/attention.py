@@ -1,0 +1,99 @@
+"""What needs a person, in words. Derived from what is stored, so that it can never be out of date."""
+
+from django.db.models import Q, QuerySet
+
+from connections.models import Account, Connection
+from connections.models.connection import SIDES
+from syncer.engine.run import OPEN_PLAN
+from syncer.engine.setup import fields_from
+from syncer.models import Book, Hold, Link, Side, SyncRun
+
+
+def open_holds(connection: Connection) -> QuerySet[Hold]:
+    """Of the connection and of its two books."""
+    return holds_of(connection).filter(resolved__isnull=True)
+
+
+def holds_of(connection: Connection) -> QuerySet[Hold]:
+    books = Side.objects.filter(connection=connection).values("book")
+    return Hold.objects.filter(Q(connection=connection) | Q(book__in=books))
+
+
+def open_plan(connection: Connection) -> SyncRun | None:
+    return SyncRun.objects.filter(connection=connection, status__in=OPEN_PLAN).first()
+
+
+def attention(connection: Connection) -> list[str]:
+    return [
+        *of_accounts(connection),
+        *of_plan(connection),
+        *of_books(connection),
+        *of_holds(connection),
+        *of_contacts(connection),
+        *of_last_run(connection),
+    ]
+
+
+def of_accounts(connection: Connection) -> list[str]:
+    found = []
+    for side in SIDES:
+        account = connection.account(side)
+        if account.status != Account.Status.CONNECTED:
+            text = f": {account.status_text}" if account.status_text != "" else "."
+            found.append(f"The {side} account {account} is not connected{text}")
+    return found
+
+
+def of_plan(connection: Connection) -> list[str]:
+    plan = open_plan(connection)
+    if plan is None:
+        return []
+    if plan.status == SyncRun.Status.HELD:
+        return [f"A plan is over a limit: {plan.error}. Look at it, then approve or reject it."]
+    return ["A plan waits for review. Look at it, then approve or reject it."]
+
+
+def of_books(connection: Connection) -> list[str]:
+    sides = {side.side: side.book for side in Side.objects.filter(connection=connection).select_related("book")}
+    found = [f"The {side} book: {book.problem}" for side, book in sorted(sides.items()) if book.problem != ""]
+    return found + of_mappings(connection, sides)
+
+
+def of_mappings(connection: Connection, books: dict[str, Book]) -> list[str]:
+    """Lines that rest because a field is no longer in the app."""
+    found = []
+    for side, book in sorted(books.items()):
+        known = fields_from(book.schema)
+        if known:
+            names = connection.mappings.filter(enabled=True).values_list(f"{side}_field", flat=True)
+            found += [
+                f"The mapping of {name} rests: the {side} book has no such field any more. Choose another field for it."
+                for name in names
+                if name not in known
+            ]
+    return found
+
+
+def of_holds(connection: Connection) -> list[str]:
+    count = open_holds(connection).exclude(kind=Hold.Kind.GUARD).count()
+    if count == 0:
+        return []
+    return [
+        "One question waits for a person, see Holds."
+        if count == 1
+        else f"{count} questions wait for a person, see Holds."
+    ]
+
+
+def of_contacts(connection: Connection) -> list[str]:
+    failing = Link.objects.filter(connection=connection, state=Link.State.FAILING).count()
+    if failing == 0:
+        return []
+    return [f"{failing} contact{' is' if failing == 1 else 's are'} failing, see Contacts for the reasons."]
+
+
+def of_last_run(connection: Connection) -> list[str]:
+    last = SyncRun.objects.filter(connection=connection, finished__isnull=False).first()
+    if last is None or last.status != SyncRun.Status.FAILED:
+        return []
+    return [f"The last run failed: {last.error}"]
