@@ -12,7 +12,9 @@ def memberships(request: HttpRequest) -> list[tuple[int, str, str]]:
     """(client, role, values) of the person, read once a request."""
     found: list[tuple[int, str, str]] | None = request.META.get(_KEPT)
     if found is None:
-        found = list(Membership.objects.filter(user_id=request.user.pk).values_list("client_id", "role", "values"))
+        found = list(
+            Membership.objects.filter(user__pk=request.user.pk or 0).values_list("client_id", "role", "values")
+        )
         request.META[_KEPT] = found
     return found
 

@@ -124,7 +124,9 @@ def update_account(
             account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
         account.save()
         if given:
-            Credential.objects.update_or_create(account=account, defaults={"secrets": secrets})
+            # Not update_or_create: it would read what may not be readable any more.
+            Credential.objects.filter(account=account).delete()
+            Credential.objects.create(account=account, secrets=secrets)
         portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
     forget(account)
     return account
@@ -302,7 +304,8 @@ def check_connection(connection: Connection) -> None:
         problems["right_book"] = "Left and right are the same book. Choose another."
     if connection.interval is not None and connection.interval < 60:
         problems["interval"] = "At least 60 seconds."
-    problems |= {"limits": text for text in limit_problems(connection.limits)}
+    for text in limit_problems(connection.limits):
+        problems["limits"] = text
     same = Connection.objects.filter(client_id=connection.client_id, name=connection.name).exclude(pk=connection.pk)
     if same.exists():
         problems["name"] = "This client has a connection of this name already. Choose another name."

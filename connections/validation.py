@@ -6,8 +6,9 @@ from connections import conditions as language
 from connections.fieldtypes import InvalidValue, clean, compatibility, value_map_problems
 from connections.models import Account, Action, Condition, Connection, FieldMapping, Rule
 from connections.models.connection import SIDES, SideName, other
-from syncer.connectors.base import ConnectorError, Field, FieldType
-from syncer.connectors.registry import CONNECTORS, connector_class
+from syncer.connectors.base import Account as Login
+from syncer.connectors.base import Field, FieldType, Misconfigured
+from syncer.connectors.registry import CONNECTORS, connect, connector_class
 
 Fields = Mapping[SideName, Sequence[Field]]
 # The names in syncer/engine/guard.py, which stands above us; a test holds the two together.
@@ -27,19 +28,18 @@ def setting_problems(app: str, settings: Mapping[str, str], credentials: Mapping
             value = given.get(one.name, "")
             if one.required and value.strip() == "":
                 problems[one.name] = f"{one.label} is missing. {one.help}".strip()
-    return problems or form_problems(app, settings)
+    return problems or form_problems(app, settings, credentials)
 
 
-def form_problems(app: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """What the app's own connector says of the settings, without asking the app."""
-    check = getattr(connector_class(app), "setting_problems", None)
-    if check is None:
-        return {}
+def form_problems(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
+    """What the app's own connector says of the settings when it is made, without asking the app."""
+    inputs = connector_class(app).app.settings
+    cleaned = {one.name: str(settings.get(one.name, "")).strip() for one in inputs}
     try:
-        problems: dict[str, str] = check(settings)
-    except ConnectorError as error:
-        return {"settings": str(error)}
-    return problems
+        connect(Login(app, cleaned, credentials))
+    except Misconfigured as error:
+        return {inputs[0].name if len(inputs) == 1 else "settings": str(error)}
+    return {}
 
 
 def mapping_problems(mapping: FieldMapping, fields: Fields) -> dict[str, list[str]]:
@@ -180,9 +180,7 @@ def limit_problems(limits: object) -> list[str]:
     unknown = [str(name) for name in limits if name not in LIMITS]
     if unknown:
         return [f"There is no limit called {', '.join(unknown)}. There are: {', '.join(LIMITS)}."]
-    wrong = [
-        name for name, value in limits.items() if isinstance(value, bool) or not isinstance(value, int) or value < 0
-    ]
+    wrong = [name for name, value in limits.items() if type(value) is not int or value < 0]
     return [f"The limit {', '.join(wrong)} must be a whole number, 0 or more."] if wrong else []
 
 

@@ -43,6 +43,9 @@ class ReadOnlyQueue(ReadOnly, QueueAdmin):  # type: ignore[misc]
     pass
 
 
+admin.site.site_header = admin.site.site_title = "Counterpart"
+admin.site.index_title = "What is kept in sync, and what was done"
+
 READ_ONLY: tuple[tuple[Any, Any], ...] = (
     (Schedule, ReadOnlySchedule),
     (Success, ReadOnlySuccess),

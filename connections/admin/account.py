@@ -65,9 +65,9 @@ class AccountAdmin(ServiceAdmin):
     def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
         return account_form(self.app(request, obj), obj)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None and not self.has_change_permission(request, obj):
-            return [(None, {"fields": ["client", "label", "api_share"]})]
+    hidden = ("app",)
+
+    def groups(self, request: HttpRequest, obj: Any) -> Any:
         app = self.app(request, obj)
         return [
             (None, {"fields": ["client", "label", "seen", "app"]}),
@@ -115,7 +115,7 @@ class AccountAdmin(ServiceAdmin):
         if form.cleaned_data["api_share"] != account.api_share:
             services.update_account(account, actor(request), api_share=form.cleaned_data["api_share"])
         obj.pk = account.pk
-        self.check(request, account)
+        self.say_check(request, account)
 
     def update(self, request: HttpRequest, form: AccountForm) -> None:
         account = Account.objects.get(pk=form.instance.pk)
@@ -132,16 +132,16 @@ class AccountAdmin(ServiceAdmin):
             api_share=form.cleaned_data["api_share"],
         )
         if moved or given:
-            self.check(request, account)
+            self.say_check(request, account)
 
-    def check(self, request: HttpRequest, account: Account) -> None:
+    def say_check(self, request: HttpRequest, account: Account) -> None:
         """The account is kept whatever the app says."""
         try:
             messages.success(request, self.checked(request, account))
         except REFUSALS as error:
             messages.error(request, f"Saved, but not connected: {words(error)}")
 
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         return HttpResponseRedirect(page_of(obj))
 
     def goes_along(self, obj: Any) -> dict[str, int]:

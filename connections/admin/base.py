@@ -68,6 +68,11 @@ class ClientFilter(admin.SimpleListFilter):
         return cast(ServiceAdmin, found).client_path
 
 
+def kept(fields: Sequence[Any], names: set[str]) -> list[Any]:
+    flat = [name for one in fields for name in ([one] if isinstance(one, str) else one)]
+    return [name for name in flat if name in names]
+
+
 class ServiceAdmin(PlainAdmin):
     """Saves and deletes by services alone. The stock view holds a transaction open around everything: here it does not,
     because services call apps, and no call to an app stands in a transaction."""
@@ -77,7 +82,7 @@ class ServiceAdmin(PlainAdmin):
     actions = None
     show_full_result_count = False
     change_form_template = "admin/counterpart/change_form.html"
-    save_on_top = False
+    hidden: tuple[str, ...] = ()
 
     # Who
 
@@ -129,7 +134,20 @@ class ServiceAdmin(PlainAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[AnyForm]:
         known = {"request": request, "refusal": request.META.get(_REFUSAL)}
         base = self.form_class(request, obj)
-        return cast(type[AnyForm], type(base)(base.__name__, (base,), known))
+        return type(base.__name__, (base,), known)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = self.groups(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return found
+        # Who only looks needs no inputs, hidden or other: just what is stored.
+        stored = {field.name for field in self.opts.get_fields()} - set(self.hidden)
+        shown = [(title, {"fields": kept(group["fields"], stored)}) for title, group in found]
+        return [(title, group) for title, group in shown if group["fields"]]
+
+    def groups(self, request: HttpRequest, obj: Any) -> Any:
+        """The form's inputs, as fieldsets."""
+        return self.fieldsets or []
 
     def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
         return cast(type[ServiceForm], self.form)
@@ -174,9 +192,9 @@ class ServiceAdmin(PlainAdmin):
         """Only after it was done, in `delete_model`."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        gone = type(obj).objects.get(pk=obj.pk)
+        gone = [type(obj).objects.get(pk=obj.pk)]
         self.delete_by_service(request, obj)
-        super().log_deletions(request, [gone])
+        super().log_deletions(request, cast("QuerySet[Any]", gone))
 
     def delete_by_service(self, request: HttpRequest, obj: Any) -> None:
         raise NotImplementedError(f"{type(self).__name__} names no service that deletes.")

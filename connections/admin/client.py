@@ -51,7 +51,8 @@ class ClientAdmin(ServiceAdmin):
             "account_count": Count("accounts", distinct=True),
             "connection_count": Count("connections", distinct=True),
         }
-        return super().get_queryset(request).annotate(**counts)
+        found: QuerySet[Any] = super().get_queryset(request).annotate(**counts)
+        return found
 
     @admin.display(ordering="account_count")
     def accounts(self, client: Any) -> int:

@@ -49,12 +49,13 @@ class ConnectionAdmin(ServiceAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         found = dict(super().get_changeform_initial_data(request))
-        account = Account.objects.filter(pk=found.get("left_account")).first()
+        given = str(found.get("left_account", ""))
+        account = Account.objects.filter(pk=given).first() if given.isdecimal() else None
         return found | {"client": account.client_id} if account is not None else found
 
     # The form
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def groups(self, request: HttpRequest, obj: Any) -> Any:
         owners = []
         if obj is None or self.has_change_permission(request, obj):
             form: type[ServiceForm] = self.get_form(request, obj)  # type: ignore[assignment]
@@ -94,7 +95,7 @@ class ConnectionAdmin(ServiceAdmin):
         if changes:
             services.update_connection(connection, actor(request), changes, "edited")
 
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         messages.info(request, "It is a draft: look at its mappings and rules, then activate it.")
         return HttpResponseRedirect(page_of(obj))
 
@@ -140,6 +141,6 @@ class ConnectionAdmin(ServiceAdmin):
 class ConnectionFilter(admin.RelatedFieldListFilter):
     """Names only connections that the person may see."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         found = Connection.objects.filter(client__in=scope.clients(request))
         return [(connection.pk, connection.name) for connection in found]

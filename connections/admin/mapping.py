@@ -17,9 +17,10 @@ class PartAdmin(ServiceAdmin):
     """A part of a connection. Which one is asked first, where the address does not say it."""
 
     client_path = "connection__client"
-    list_filter: list[Any] = [("connection", ConnectionFilter), "enabled"]
+    list_filter = [("connection", ConnectionFilter), "enabled"]
     list_select_related = ["connection"]
     asks_side = False
+    hidden = ("connection",)
 
     def connections(self, request: HttpRequest) -> Any:
         found = Connection.objects.select_related("client", "left_account", "right_account")
@@ -70,7 +71,7 @@ class FieldMappingAdmin(PartAdmin):
         known = {"connection_it_is_of": self.connection(request, obj)}
         return type("MappingForm", (MappingForm,), known)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def groups(self, request: HttpRequest, obj: Any) -> Any:
         return [
             (None, {"fields": ["left_field", "right_field", "direction", "enabled", "seen", "connection"]}),
             ("How values are written", {"fields": ["on_conflict", "write_mode", "clears"]}),

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from connections import services
 from connections.admin.base import actor
+from connections.admin.connection import ConnectionFilter
 from connections.admin.mapping import PartAdmin
 from connections.forms.base import ServiceForm, asked
 from connections.forms.rule import ActionForm, Asking, ConditionForm, RowForm, RuleForm, asking
@@ -30,10 +31,10 @@ class Rows(RowBase):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> FormSet:
         page = cast(RuleAdmin, admin.site.get_model_admin(Rule))
         about = page.about(request, obj)
-        form = type(self.row_form.__name__, (self.row_form,), {"about": about})
+        form: type[RowForm] = type(self.row_form.__name__, (self.row_form,), {"about": about})
         return super().get_formset(request, obj, **{**kwargs, "form": form, "fields": form._meta.fields})
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return list(self.row_form._meta.fields or ())
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -65,7 +66,7 @@ class Actions(Rows):
 @admin.register(Rule)
 class RuleAdmin(PartAdmin):
     list_display = ["name", "connection", "source", "enabled", "match", "position"]
-    list_filter = [*PartAdmin.list_filter, "source"]
+    list_filter = [("connection", ConnectionFilter), "enabled", "source"]
     search_fields = ["name"]
     inlines = [Conditions, Actions]
     asks_side = True
@@ -83,7 +84,7 @@ class RuleAdmin(PartAdmin):
     def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
         return type("RuleForm", (RuleForm,), {"about": self.about(request, obj)})
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def groups(self, request: HttpRequest, obj: Any) -> Any:
         names = ["source", "name", "enabled", "match", "on_leave", "position", "seen", "connection"]
         return [(None, {"fields": names})]
 

@@ -51,8 +51,13 @@ class ServiceForm(PlainForm):
             self.add_error(None, OUTDATED)
         return seen
 
-    def validate_constraints(self) -> None:
-        """The services check them, and have better words."""
+    def _post_clean(self) -> None:
+        """As Django does, but for the constraints: the services check them, and have better words."""
+        self.instance.__dict__["validate_constraints"] = lambda exclude=None: None
+        try:
+            super()._post_clean()  # type: ignore[misc]
+        finally:
+            del self.instance.__dict__["validate_constraints"]
 
     def show(self, error: Exception) -> None:
         if not isinstance(error, ValidationError):

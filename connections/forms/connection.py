@@ -79,7 +79,7 @@ class ConnectionForm(ServiceForm):
         return int(given) if given.isdecimal() else None
 
     def fill_side(self, side: SideName) -> None:
-        accounts = Account.objects.filter(client_id=self.client_id())
+        accounts = Account.objects.filter(client__in=[self.client_id()])
         choice: Any = self.fields[f"{side}_account"]
         book, owner = self.fields[f"{side}_book"], self.fields[f"{side}_owner"]
         if self.instance.pk is None:
@@ -109,11 +109,12 @@ class ConnectionForm(ServiceForm):
             book.choices = reading.with_current([], stored, "{}")
             return
         read = reading.books(account)
-        choices = [
-            (one.id, one.name + (f" ({one.count} contacts)" if one.count is not None else "")) for one in read.items
-        ]
+        choices = [(one.id, reading.book_words(one)) for one in read.items]
         own = stored if account.pk == getattr(self.instance, f"{side}_account_id") else ""
-        book.choices = reading.with_current(choices, own, "{}" if read.problem else "{} (not found in the app)")
+        listed = reading.with_current(choices, own, "{}" if read.problem else "{} (not found in the app)")
+        book.choices = listed if len(listed) == 1 else [("", "Choose a book"), *listed]
+        if len(listed) == 1:
+            book.initial = listed[0][0]
         if read.problem:
             book.help_text = f"The books of {account} could not be read: {read.problem}"
             book.error_messages["required"] = book.help_text
@@ -124,9 +125,7 @@ class ConnectionForm(ServiceForm):
     def fill_owners(self, side: SideName, owner: Any, account: Account) -> None:
         stored = str(self.instance.default_for(side, "owner") or "")
         read = reading.owners(account)
-        choices = [
-            (one.id, f"{one.name} ({one.email})" if one.email != "" else one.name) for one in read.items if one.active
-        ]
+        choices = [(one.id, reading.owner_words(one)) for one in read.items if one.active]
         owner.choices = [("", "Nobody chosen"), *reading.with_current(choices, stored)]
         owner.initial = stored
         owner.help_text = f"Who owns the contacts that the sync creates in {reading.app_of(account).label}."

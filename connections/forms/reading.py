@@ -64,6 +64,14 @@ def field_words(field: Field) -> str:
     return f"{field.label} ({', '.join(marks)})"
 
 
+def book_words(book: BookInfo) -> str:
+    return book.name if book.count is None else f"{book.name} ({book.count} contacts)"
+
+
+def owner_words(owner: Owner) -> str:
+    return f"{owner.name} ({owner.email})" if owner.email != "" else owner.name
+
+
 def with_current(choices: Sequence[Choice], current: str, words: str = "{} (not found in the app)") -> list[Choice]:
     """The choices, and what is stored even where the app does not list it (any more)."""
     there = current == "" or any(value == current for value, _ in choices)

@@ -203,7 +203,7 @@ class ActionForm(RowForm):
 def owner_id(text: str, owners: Sequence[Owner]) -> str:
     """The id of the owner that a person wrote: by id, e-mail or name. Raises ValidationError."""
     found = {one.id for one in owners if one.id == text or fold(text) in (fold(one.email), fold(one.name))}
-    if len(found) == 1 or owners == ():
+    if len(found) == 1 or len(owners) == 0:
         return found.pop() if found else text
     names = ", ".join(owner_words(one) for one in owners[:20])
     problem = "There is no owner" if not found else "There are several owners"

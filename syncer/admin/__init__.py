@@ -1,5 +1,5 @@
 """The pages of what was done, read only, and the connection's own page with its buttons."""
 
-from syncer.admin import connection
+from syncer.admin import book, connection, hold, link, log, run
 
-__all__ = ["connection"]
+__all__ = ["book", "connection", "hold", "link", "log", "run"]

@@ -78,11 +78,8 @@ def of_holds(connection: Connection) -> list[str]:
     count = open_holds(connection).exclude(kind=Hold.Kind.GUARD).count()
     if count == 0:
         return []
-    return [
-        "One question waits for a person, see Holds."
-        if count == 1
-        else f"{count} questions wait for a person, see Holds."
-    ]
+    waiting = "One question waits" if count == 1 else f"{count} questions wait"
+    return [f"{waiting} for a person, see Holds."]
 
 
 def of_contacts(connection: Connection) -> list[str]:

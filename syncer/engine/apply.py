@@ -47,6 +47,13 @@ def apply_all(slice: Slice, setup: Setup, run: SyncRun) -> None:
         slice.progress("Syncing", run.progress_done, run.progress_total)
 
 
+def step_forward(run: SyncRun, changes: int) -> None:
+    """Stored with the changes: a run that gets on is no run that kills its workers."""
+    run.progress_done += changes
+    run.attempts = 0 if changes else run.attempts
+    run.save(update_fields=["progress_done", "attempts"])
+
+
 def planned(run: SyncRun, operation: str | None = None):  # type: ignore[no-untyped-def]
     changes = Change.objects.filter(run=run, state=Change.State.PLANNED).order_by("pk")
     changes = changes.filter(operation=operation) if operation else changes
@@ -92,8 +99,7 @@ def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Chang
         save_all(links, ["right", "state", "reason", "shadow", "applied_actions", "next_attempt_at", "updated_at"])
         share_lineage([(left, right) for _, left, right in pairs])
         Change.objects.filter(pk__in=[change.pk for change in keep]).update(state=Change.State.DONE, settled_at=now)
-        run.progress_done += len(changes)
-        run.save(update_fields=["progress_done"])
+        step_forward(run, len(changes))
         record(setup.connection, run, [linked_entry(setup, change) for change in keep], slice)
 
 
@@ -176,8 +182,7 @@ def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> N
     results = outcomes(slice, book, writes) if writes else []
     with slice.transaction():
         entries = settle(slice, setup, results)
-        run.progress_done += len(batch) - sum(result.outcome == Outcome.NOT_SENT for _, result in results)
-        run.save(update_fields=["progress_done"])
+        step_forward(run, len(batch) - sum(result.outcome == Outcome.NOT_SENT for _, result in results))
         record(setup.connection, run, entries, slice)
     unsent = next((result for _, result in results if result.outcome == Outcome.NOT_SENT), None)
     if unsent is not None:

@@ -95,7 +95,8 @@ def claimed_by(run: SyncRun, records: Sequence[Record]) -> set[int]:
 
 
 def move(setup: Setup, run: SyncRun, side: SideName, slice: Slice) -> None:
-    run.save(update_fields=[f"{side}_position"])
+    run.attempts = 0
+    run.save(update_fields=[f"{side}_position", "attempts"])
     if not run.dry_run:
         ours = setup.sides[side].side
         ours.planned, ours.planned_at = getattr(run, f"{side}_position"), slice.now()

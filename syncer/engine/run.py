@@ -26,6 +26,7 @@ from syncer.engine.setup import ensure_sides, load
 from syncer.engine.slice import Connect, OutOfTime, Slice, Watch
 from syncer.leases import LeaseLost, acquire
 from syncer.models import Change, Hold, Link, SyncRun
+from syncer.models.link import ENDED
 from syncer.rates import Budget
 
 log = logging.getLogger(__name__)
@@ -270,7 +271,16 @@ def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "")
         failed = run.counts["failed"]
         run.status = SyncRun.Status.PARTIAL if failed else SyncRun.Status.DONE
         close_run(slice, connection, run, reason)
-    return Outcome(run.status, reason, run=run)
+    return Outcome(run.status, reason, now if got_on(run) and due(connection, now) else None, run)
+
+
+def got_on(run: SyncRun) -> bool:
+    return run.changes.filter(state__in=["done", "recovered"]).exists()
+
+
+def due(connection: Connection, now: datetime) -> bool:
+    """Whether contacts wait to be judged again: what was overtaken or lost goes on at once, in a run of its own."""
+    return Link.objects.filter(connection=connection, next_attempt_at__lte=now).exclude(state__in=ENDED).exists()
 
 
 def close_run(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> None:

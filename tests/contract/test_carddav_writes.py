@@ -1,9 +1,5 @@
 """Writing, on a real Radicale: conditions, outcomes, and what a batch costs."""
 
-import configparser
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +23,8 @@ from tests.contract.carddav import (
     vcard,
     written,
 )
-from tests.contract.radicale import USERS, Radicale
+from tests.contract.radicale import Radicale
+from tests.contract.vdirsyncer import vdirsyncer
 from tests.needs import needs
 
 pytestmark = needs("radicale")
@@ -308,21 +305,3 @@ def test_another_tool_finds_nothing_left_to_do(radicale: Radicale, tmp_path: Pat
     radicale.calls()
     vdirsyncer(radicale, tmp_path)
     assert "PUT" not in radicale.calls()
-
-
-def vdirsyncer(radicale: Radicale, folder: Path) -> None:
-    config = configparser.ConfigParser(delimiters=("=",))
-    config["general"] = {"status_path": f'"{folder / "status"}"'}
-    config["pair contacts"] = {"a": '"alice"', "b": '"bob"', "collections": '[["book", "book", "book"]]'}
-    for user, password in USERS.items():
-        config[f"storage {user}"] = {
-            "type": '"carddav"',
-            "url": f'"{radicale.url}"',
-            "username": f'"{user}"',
-            "password": f'"{password}"',
-        }
-    with (folder / "config").open("w") as file:
-        config.write(file)
-    tool = [str(Path(sys.executable).with_name("vdirsyncer")), "-c", str(folder / "config")]
-    for act in ("discover", "sync"):
-        subprocess.run([*tool, act], check=True, input=b"y\n" * 9, env={**os.environ, "HOME": str(folder)}, timeout=60)

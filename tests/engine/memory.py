@@ -24,6 +24,7 @@ from syncer.connectors.base import (
     Page,
     RecordGone,
     Role,
+    Transient,
     Value,
     Values,
     Write,
@@ -49,7 +50,9 @@ class Crash(BaseException):
 @dataclass
 class MemoryApp:
     """One account with one book, `contacts`. `faults` maps the number of a call, counted from now, to what happens in
-    it; `mutations` holds every write as (operation, id, values)."""
+    it; `mutations` holds every write as (operation, id, values). `unproven` listings end without a proof that they were
+    complete; `unsent` says which writes never leave; reading an `unreadable` contact by id fails; `shows` is how the
+    app shows what it holds."""
 
     name: str
     fields: tuple[Field, ...] = FIELDS
@@ -68,6 +71,11 @@ class MemoryApp:
     expired: bool = False
     hidden: set[str] = field(default_factory=set)
     next_id: int = 1
+    on_call: Callable[[], None] = lambda: None
+    unproven: int = 0
+    unsent: Callable[[Values], bool] = lambda values: False
+    unreadable: set[str] = field(default_factory=set)
+    shows: Callable[[Values], Values] = lambda values: values
 
     # People
 
@@ -95,6 +103,7 @@ class MemoryApp:
 
     def call(self, what: str) -> None:
         self.calls.append(what)
+        self.on_call()
         fault = self.faults.pop(len(self.calls), None)
         if fault is not None:
             fault()
@@ -148,7 +157,8 @@ class MemoryConnector:
         return []
 
     def observed(self, remote_id: str) -> Observed:
-        return Observed(remote_id, dict(self.world.contacts[remote_id]), str(self.world.etags[remote_id]))
+        values = self.world.shows(dict(self.world.contacts[remote_id]))
+        return Observed(remote_id, values, str(self.world.etags[remote_id]))
 
     def changes(self, book: str, cursor: str, fields: Sequence[str]) -> Page:
         self.call("changes")
@@ -163,11 +173,13 @@ class MemoryConnector:
         ids = [one for one in sorted(self.world.contacts) if one > after and one not in self.world.hidden]
         page = ids[:PAGE]
         done = len(ids) <= PAGE
+        unproven = done and self.world.unproven > 0
+        self.world.unproven -= unproven
         return Page(
             records=[self.observed(one) for one in page],
             cursor="" if done else f"full:{start},{page[-1]}",
             done=done,
-            complete=done,
+            complete=done and not unproven,
             finish=f"delta:{start}",
         )
 
@@ -185,13 +197,19 @@ class MemoryConnector:
 
     def read(self, book: str, remote_id: str, fields: Sequence[str]) -> Observed:
         self.call("read")
+        self.refuse_to_read([remote_id])
         if remote_id not in self.world.contacts:
             raise RecordGone(remote_id)
         return self.observed(remote_id)
 
     def read_many(self, book: str, remote_ids: Sequence[str], fields: Sequence[str]) -> Sequence[Observed | None]:
         self.call("read_many")
+        self.refuse_to_read(remote_ids)
         return [self.observed(one) if one in self.world.contacts else None for one in remote_ids]
+
+    def refuse_to_read(self, remote_ids: Sequence[str]) -> None:
+        if self.world.unreadable & set(remote_ids):
+            raise Transient("the app fails at this contact")
 
     def find(self, book: str, match_key: str = "", marker: str = "", fields: Sequence[str] = ()) -> Sequence[Observed]:
         self.call("find")
@@ -209,6 +227,9 @@ class MemoryConnector:
 
     def write(self, book: str, writes: Sequence[Write]) -> Iterator[WriteResult]:
         for write in writes:
+            if self.world.unsent(write.values):
+                yield WriteResult(Outcome.NOT_SENT, detail="the app did not take it")
+                continue
             yield self.created(write) if write.operation == Operation.CREATE else self.updated(write)
 
     def created(self, write: Write) -> WriteResult:

@@ -19,6 +19,7 @@ from tests.contract.salesmate import KEYS
 from tests.engine.memory import TestClock
 
 ANNA = "anna (staff)"
+START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 WRITES = {"PUT", "POST", "DELETE"}
 
 
@@ -83,7 +84,7 @@ class Real:
 
 @contextmanager
 def real(folder: Path, **options: Any) -> Iterator[Real]:
-    clock = TestClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+    clock = TestClock(START)
     app = SalesmateApp("acme", KEYS["session_key"], clock, calls_per_hour=options.pop("calls_per_hour", 1_000_000))
     with Radicale(folder) as radicale, serve(app) as url:
         radicale.book("alice")
@@ -114,10 +115,10 @@ def connect(radicale: Radicale, clock: TestClock, options: dict[str, Any]) -> Co
 
 
 def account(
-    client: Client, app: str, settings: dict[str, str], credentials: dict[str, str], clock: TestClock
+    client: Client, app: str, settings: dict[str, str], credentials: dict[str, str], clock: TestClock, label: str = ""
 ) -> Account:
     made = services.create_account(
-        client, ANNA, app=app, label=app, settings=settings, credentials=credentials, clock=clock
+        client, ANNA, app=app, label=label or app, settings=settings, credentials=credentials, clock=clock
     )
     services.check_account(made, ANNA, clock=clock)
     return made

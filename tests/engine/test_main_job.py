@@ -51,7 +51,9 @@ def test_a_thousand_contacts_travel_and_then_nothing_moves(world: Real) -> None:
 @pytest.fixture
 def ada(world: Real) -> Real:
     """Ada in both, in sync."""
-    world.radicale.fill("alice", [card("ada", "FN:Ada Lovelace", "N:Lovelace;Ada;;;", "EMAIL:ada@example.com", "X-MINE:1")])
+    world.radicale.fill(
+        "alice", [card("ada", "FN:Ada Lovelace", "N:Lovelace;Ada;;;", "EMAIL:ada@example.com", "X-MINE:1")]
+    )
     world.settle()
     return world
 

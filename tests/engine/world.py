@@ -1,5 +1,6 @@
 """Two memory apps, a connection between them, and a worker: what most engine tests start from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,11 @@ from syncer.models import Link, LogChain, SyncLog, SyncRun
 from tests.engine.memory import MemoryApp, MemoryConnector, TestClock
 
 ANNA = "anna (staff)"
+Limits = Callable[[str], int | None]
+
+
+def unlimited(app: str) -> int | None:
+    return None
 
 
 @dataclass
@@ -29,11 +35,15 @@ class World:
     worker: Worker
     outcomes: list[Outcome] = field(default_factory=list)
 
+    def slice(self) -> Outcome:
+        outcome = run_slice(self.connection.pk, self.worker)
+        self.outcomes.append(outcome)
+        return outcome
+
     def sync(self) -> Outcome:
         """Run to the end of a run, slice by slice."""
         for _ in range(100):
-            outcome = run_slice(self.connection.pk, self.worker)
-            self.outcomes.append(outcome)
+            outcome = self.slice()
             if outcome.again_at is None or outcome.status in ("busy", "wait", "superseded"):
                 return outcome
             if outcome.again_at > self.clock.now():
@@ -83,7 +93,14 @@ def connect_to(apps: dict[int, MemoryApp], clock: Clock) -> Any:
     return connect
 
 
-def make_world(left: MemoryApp, right: MemoryApp, activate: bool = True, slug: str = "acme", **options: Any) -> World:
+def make_world(
+    left: MemoryApp,
+    right: MemoryApp,
+    activate: bool = True,
+    slug: str = "acme",
+    limits: Limits = unlimited,
+    **options: Any,
+) -> World:
     """A connection between two memory apps; two-way, never reviewed unless said otherwise."""
     clock = TestClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
     client = Client.objects.create(name="Acme", slug=slug)
@@ -110,5 +127,5 @@ def make_world(left: MemoryApp, right: MemoryApp, activate: bool = True, slug: s
     )
     if activate:
         services.activate(connection, ANNA, clock, connect)
-    worker = Worker("tests", clock, connect, slice_seconds=240, lease_seconds=3600, limits=lambda app: None)
+    worker = Worker("tests", clock, connect, slice_seconds=240, lease_seconds=3600, limits=limits)
     return World(apps, left, right, connection, clock, worker)

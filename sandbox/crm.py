@@ -1,0 +1,45 @@
+"""The stand-in for Salesmate as a program of its own, and the way to its side door."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+
+@dataclass(frozen=True)
+class SalesmateServer:
+    """The stand-in for Salesmate, as a program of its own; `folder` keeps its contacts."""
+
+    folder: Path
+    port: int
+    calls_per_hour: int
+    subdomain: str = "harbour-and-pine"
+    session_key: str = field(default="sandbox-session-key", repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "sandbox.salesmate", "--port", str(self.port), "--subdomain", self.subdomain]
+        command += ["--session-key", self.session_key, "--calls-per-hour", str(self.calls_per_hour)]
+        return [*command, "--state", str(self.folder / "contacts.json"), "--log", str(self.folder / "requests.jsonl")]
+
+    def answers(self) -> bool:
+        try:
+            self.side_door("GET", "levers")
+        except (URLError, OSError):
+            return False
+        return True
+
+    def side_door(self, method: str, path: str, body: object = None) -> Any:
+        """What a person in front of Salesmate does (sandbox/salesmate/side_door.py). Raises HTTPError, URLError."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.url}/_sandbox/{path}", data, {"Content-Type": "application/json"}, method=method)
+        with urlopen(request, timeout=30) as reply:
+            answer: Any = json.load(reply)
+        return answer

@@ -1,0 +1,128 @@
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from connections import scope
+from connections.admin.base import page_of
+from connections.admin.panel import Go, Panel, Table
+from connections.models import Connection
+from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
+from syncer.admin.values import as_code
+from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
+
+
+@admin.register(SyncLog)
+class SyncLogAdmin(ReadOnlyAdmin):
+    """The audit trail. Newest first; older than what can be leafed through is found by code, kind or date."""
+
+    list_display = ["when", "kind", "of", "actor", "side", "operation"]
+    list_display_links = ["when"]
+    list_filter = ["kind", "at"]
+    list_per_page = 50
+    ordering = ["-id"]
+    sortable_by = ()
+    search_fields = ["link__exact"]
+    search_help_text = "The code of a connection, a run or a contact's link"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """A client's people see their connections' chains; the portal's own is for superusers."""
+        found = SyncLog.objects.order_by("-id").defer("header", "payload")
+        if scope.sees_all(request):
+            return found
+        own = Connection.objects.filter(client__in=scope.client_ids(request))
+        return found.filter(connection__in=list(own.values_list("code", flat=True)))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        code = as_code(search_term)
+        if search_term.strip() == "":
+            return queryset, False
+        if code is None:
+            return queryset.none(), False
+        return queryset.filter(Q(connection=code) | Q(run=code) | Q(link=code)), False
+
+    def client_of(self, obj: Any) -> int | None:
+        found = Connection.objects.filter(code=obj.connection).values_list("client_id", flat=True)
+        return found.first()
+
+    @admin.display(description="when (UTC)")
+    def when(self, entry: SyncLog) -> str:
+        return entry.at.strftime("%Y-%m-%d %H:%M:%S")
+
+    def of(self, entry: Any) -> str:
+        found: str = entry.of
+        return found
+
+    def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
+        codes = {row.connection for row in rows if row.connection is not None}
+        names = dict(Connection.objects.filter(code__in=codes).values_list("code", "name"))
+        for row in rows:
+            row.of = names.get(row.connection, "a deleted connection") if row.connection is not None else "the portal"
+
+    def panel(self, request: HttpRequest, obj: Any) -> Panel:
+        facts = [
+            ("What", obj.get_kind_display()),
+            ("When", f"{obj.at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Who", obj.actor),
+            ("Side", obj.side or "-"),
+            ("Operation", obj.operation or "-"),
+            ("Place", f"number {obj.seq} of {obj.chain}"),
+            ("Hash", obj.entry_hash),
+            ("Hash of the one before", obj.previous_hash),
+        ]
+        header = json.dumps(json.loads(obj.header), indent=2, ensure_ascii=False)
+        payload = self.eyes(request, obj).see_json(obj.payload) if obj.payload is not None else ""
+        erased = f"Erased on request; entry {obj.redacted_by} says by whom." if obj.redacted_by is not None else "None."
+        tables = [
+            Table("Values and texts", [""], [(raw(payload),)] if payload else [], erased),
+            Table("Header (what is hashed)", [""], [(raw(header),)], ""),
+        ]
+        return Panel(facts, links=links_of(obj), tables=tables)
+
+
+def raw(text: str) -> str:
+    return format_html('<pre class="cp-raw">{}</pre>', text)
+
+
+def links_of(entry: SyncLog) -> list[Go]:
+    """Where to go from here, as far as it still exists."""
+    models = {"connection": Connection, "run": SyncRun, "link": Link}
+    found = []
+    for name, model in models.items():
+        code = getattr(entry, name)
+        there = model._default_manager.filter(code=code).first() if code is not None else None
+        if there is not None:
+            words = str(there) if name == "connection" else {"run": "Its run", "link": "Its contact"}[name]
+            found.append(Go(words, page_of(there)))
+    return found
+
+
+@admin.register(LogChain)
+class LogChainAdmin(InsideAdmin):
+    list_display = ["name", "head_seq", "last_at", "quiet_runs"]
+    search_fields = ["name"]
+
+
+@admin.register(LogCheckpoint)
+class LogCheckpointAdmin(InsideAdmin):
+    list_display = ["number", "at", "key_id", "delivered_at"]
+    ordering = ["-number"]
+
+
+@admin.register(AccountLease)
+class AccountLeaseAdmin(InsideAdmin):
+    list_display = ["key", "holder", "token", "expires_at"]
+
+
+@admin.register(ApiUsage)
+class ApiUsageAdmin(InsideAdmin):
+    list_display = ["key", "slot", "caller", "calls"]
+    ordering = ["-slot"]
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(InsideAdmin):
+    list_display = ["name", "at"]

@@ -1,0 +1,165 @@
+"""Every page of the admin in a real browser, wide and narrow, with long names: nothing missing, nothing broken.
+
+SCREENSHOTS=<directory> keeps a picture of each.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as configuration
+from django.db import transaction
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from connections import clients, services
+from connections.models import Condition, Connection, Rule
+from portal.clock import SYSTEM
+from syncer import services as acts
+from syncer.engine.holds import open_book_hold
+from syncer.models import AccountLease, Book, Hold, Link, Record, SyncLog, SyncRun
+from tests.connections.office import ANNA, Office, office
+from tests.contract.carddav import vcard
+from tests.needs import browser as chromium
+from tests.needs import needs
+
+pytestmark = [needs("chromium"), needs("radicale"), pytest.mark.django_db(transaction=True)]
+SIZES = ((1280, 900), (390, 844))
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@dataclass
+class Seen:
+    """What went wrong on the pages of one visit."""
+
+    site: str
+    problems: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("console", lambda message: self.note(page, message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.note(page, str(error)))
+        page.on("response", lambda response: self.answered(page, response))
+        page.on("requestfailed", lambda request: self.note(page, f"{request.url} failed"))
+
+    def answered(self, page: Page, response: Response) -> None:
+        if response.status >= 400:
+            self.note(page, f"{response.status} {response.url}")
+        if not response.url.startswith((self.site, "data:")):
+            self.note(page, f"{response.url} is elsewhere")
+
+    def note(self, page: Page, problem: str) -> None:
+        self.problems.append(f"{page.url}: {problem}")
+
+
+@pytest.fixture
+def acme(live_server: LiveServer, tmp_path: Path, settings: Any) -> Iterator[Office]:
+    with office(tmp_path, settings) as found:
+        yield found
+
+
+def page_of(model: str, obj: Any = None, what: str = "") -> str:
+    return f"/admin/{model}/" + (f"{obj.pk}/{what or 'change'}/" if obj is not None else (f"{what}/" if what else ""))
+
+
+def long_names(connection: Connection) -> None:
+    client = connection.client
+    client.name = LONG * 2
+    clients.save_client(client, ANNA)
+    services.update_account(connection.left_account, ANNA, label=LONG * 2)
+    services.update_connection(connection, ANNA, {"name": f"{LONG} and {LONG}"})
+    rule = connection.rules.get(source="right")
+    rule.name = LONG * 2
+    services.save_rule(rule, ANNA, [Condition(kind="has_tag", value=LONG)], [])
+
+
+def sample(acme: Office) -> list[str]:
+    """Addresses of all pages, over data that a first plan made."""
+    connection = acme.first_plan()
+    plan = SyncRun.objects.get(status="waiting")
+    acts.approve(plan, ANNA, plan.plan_digest)
+    acme.sync(connection)
+    acme.radicale.place("alice", "ada", vcard("ada", "EMAIL:ada@example.com", f"TITLE:{LONG * 3}"))
+    acts.request_plan(Connection.objects.get(), ANNA)
+    acme.sync(connection)
+    book = Book.objects.get(account=connection.left_account)
+    with transaction.atomic():
+        open_book_hold(book, Hold.Kind.SUSPECTS, {"contacts": 7, "of": 100}, SYSTEM.now())
+    long_names(Connection.objects.get())
+    left, right = connection.left_account.pk, connection.right_account.pk
+    configured = {
+        "connections/client": connection.client,
+        "connections/account": connection.right_account,
+        "connections/connection": connection,
+        "connections/fieldmapping": connection.mappings.first(),
+        "connections/rule": Rule.objects.get(connection=connection, source="right"),
+    }
+    done = {
+        "syncer/syncrun": SyncRun.objects.get(status="waiting"),
+        "syncer/hold": Hold.objects.get(),
+        "syncer/link": Link.objects.get(left__match_key="ada@example.com", right__isnull=False),
+        "syncer/book": book,
+        "syncer/record": Record.objects.filter(book=book).first(),
+        "syncer/synclog": SyncLog.objects.filter(connection=connection.code, payload__isnull=False).first(),
+        "syncer/accountlease": AccountLease.objects.first(),
+    }
+    found = ["/admin/", "/admin/connections/", "/admin/syncer/", "/admin/auth/user/", "/admin/password_change/"]
+    for model, thing in configured.items():
+        found += [page_of(model), page_of(model, what="add"), page_of(model, thing)]
+        found += [page_of(model, thing, "delete"), page_of(model, thing, "history")]
+    for model, thing in done.items():
+        found += [page_of(model), page_of(model, thing)]
+    found += [f"/admin/connections/account/add/?app={app}" for app in ("salesmate", "carddav")]
+    found += [page_of("connections/account", connection.left_account)]
+    found += [f"/admin/connections/connection/add/?left_account={left}&right_account={right}"]
+    found += [f"/admin/connections/fieldmapping/add/?connection={connection.pk}"]
+    found += [f"/admin/connections/rule/add/?connection={connection.pk}&source={side}" for side in ("left", "right")]
+    return [
+        *found,
+        "/admin/syncer/logchain/",
+        "/admin/syncer/apiusage/",
+        "/admin/syncer/heartbeat/",
+        "/admin/django_q/schedule/",
+    ]
+
+
+def visit(page: Page, site: str, addresses: Sequence[str], width: int, seen: Seen) -> None:
+    for number, address in enumerate(addresses):
+        page.goto(site + address)
+        if not page.title().endswith(" | Counterpart"):
+            seen.note(page, f"the title is {page.title()!r}")
+        wider = page.evaluate(WIDER)
+        if wider > 0:
+            seen.note(page, f"{wider} pixels wider than the window of {width}")
+        picture(page, f"{width}-{number:02}{address.partition('?')[0].replace('/', '-').rstrip('-')}")
+
+
+def picture(page: Page, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def opened(browser: Browser, site: str, width: int, height: int, session: str) -> Page:
+    context = browser.new_context(viewport={"width": width, "height": height})
+    if session:
+        context.add_cookies([{"name": configuration.SESSION_COOKIE_NAME, "value": session, "url": site}])
+    return context.new_page()
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_every_page_opens_whole(acme: Office, live_server: LiveServer, width: int, height: int) -> None:
+    addresses = sample(acme)
+    session = acme.browser.cookies[configuration.SESSION_COOKIE_NAME].value
+    seen = Seen(live_server.url)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--disable-sync"])
+        page = opened(found, live_server.url, width, height, session)
+        seen.watch(page)
+        visit(page, live_server.url, addresses, width, seen)
+        found.close()
+    assert seen.problems == []

@@ -1,0 +1,239 @@
+"""Random histories: people edit both books while calls fail, answers get lost and the process dies at any call and any
+SQL statement. After some quiet runs nothing is doubled, nothing that a person wrote is lost, and both books agree."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, NoReturn
+
+import pytest
+from django.db import connection as database
+from django.db.models.functions import Now
+
+from connections.models.connection import SideName, other
+from syncer.connectors.base import RateLimited, Transient, Value, Values
+from syncer.engine.values import digest
+from syncer.models import Change, Hold, Link, SyncLog
+from syncer.models.lease import AccountLease
+from tests.engine.memory import Crash, MemoryApp
+from tests.engine.world import World, make_world
+
+pytestmark = pytest.mark.django_db
+
+SEEDS = range(*(int(number) for number in os.environ.get("RANDOM_SEEDS", "0:20").split(":")))
+ROUNDS = 6
+EDITED = ("given", "family", "title", "note", "mobile")
+QUIET_CALLS = ("changes", "read", "read_many", "find", "reread", "create")
+"""At these calls a person can edit without falling into the one round trip that is left open (an app without
+conditional updates)."""
+
+
+@dataclass
+class History:
+    """A world, what happened in it, and what has to be true of it."""
+
+    world: World
+    random: Random
+    steps: list[str] = field(default_factory=list)
+    written: dict[tuple[SideName, str, str], Value] = field(default_factory=dict)
+    deleted: set[tuple[SideName, str]] = field(default_factory=set)
+    number: int = 0
+
+    def app(self, side: SideName) -> MemoryApp:
+        return self.world.left if side == "left" else self.world.right
+
+    def token(self) -> str:
+        self.number += 1
+        return f"+4420794{self.number:05}"
+
+    # People
+
+    def person(self) -> None:
+        side: SideName = self.random.choice(("left", "right"))
+        act = self.random.choices((self.enters, self.edits, self.deletes), (3, 6, 1))[0]
+        act(side)
+
+    def enters(self, side: SideName) -> None:
+        known = [v["email"] for v in self.app(other(side)).contacts.values() if not self.app(side).by_email(str(v["email"]))]
+        new = f"p{self.number}@example.com"
+        email = str(self.random.choice(known)) if known and self.random.random() < 0.4 else new
+        if self.app(side).by_email(email):
+            return
+        values: dict[str, Value] = {name: self.token() for name in EDITED if self.random.random() < 0.6}
+        remote_id = self.app(side).person_creates(email=email, **values)
+        self.deleted.discard((side, email))
+        self.wrote(side, remote_id, values)
+        self.steps.append(f"{side} enters {remote_id} {email} {values}")
+
+    def edits(self, side: SideName) -> None:
+        if not self.app(side).contacts:
+            return
+        remote_id = self.random.choice(sorted(self.app(side).contacts))
+        name = self.random.choice(EDITED)
+        values: dict[str, Value] = {name: None if self.random.random() < 0.1 else self.token()}
+        self.app(side).person_edits(remote_id, **values)
+        self.wrote(side, remote_id, values)
+        self.steps.append(f"{side} edits {remote_id} {values}")
+
+    def deletes(self, side: SideName) -> None:
+        pairs = Link.objects.filter(left__isnull=False, right__isnull=False, state="in_sync")
+        ids = sorted(set(pairs.values_list(f"{side}__remote_id", flat=True)) & set(self.app(side).contacts))
+        if not ids or len(self.deleted) >= 3:
+            return
+        remote_id = self.random.choice(ids)
+        self.deleted.add((side, str(self.app(side).contacts[remote_id]["email"])))
+        self.app(side).person_deletes(remote_id)
+        for key in [key for key in self.written if key[:2] == (side, remote_id)]:
+            del self.written[key]
+        self.steps.append(f"{side} deletes {remote_id}")
+
+    def wrote(self, side: SideName, remote_id: str, values: Values) -> None:
+        for name, value in values.items():
+            self.written[(side, remote_id, name)] = value
+
+    # Faults
+
+    def arm(self) -> None:
+        side: SideName = self.random.choice(("left", "right"))
+        kinds: tuple[Callable[[], NoReturn], ...] = (crash, lost, unsent, throttled)
+        kind = self.random.choice(kinds)
+        call = self.random.randint(1, 12)
+        self.app(side).fault_at(call, kind)
+        self.steps.append(f"fault {kind.__name__} at call {call} of {side}")
+
+    def watch(self) -> None:
+        for side in ("left", "right"):
+            self.app(side).on_call = lambda side=side: self.meanwhile(side)  # type: ignore[misc]
+            self.app(side).on_write = lambda *write, side=side: self.check_write(side, *write)  # type: ignore[misc]
+
+    def meanwhile(self, side: SideName) -> None:
+        if self.app(side).calls[-1] in QUIET_CALLS and self.random.random() < 0.08:
+            self.steps.append(f"at {self.app(side).calls[-1]}:")
+            self.edits(side)
+
+    def check_write(self, side: SideName, operation: str, remote_id: str, values: Values) -> None:
+        """Each write was announced, and replaces just what it said."""
+        sending = Change.objects.filter(state="sending", side=side, operation__in=MEANS[operation])
+        mine = [one for one in sending.select_related("record") if digest(one.values) == digest(dict(values))]
+        if operation != "create":
+            mine = [one for one in mine if one.record is not None and one.record.remote_id == remote_id]
+        assert mine, f"nobody announced {operation} {remote_id} {values}"
+        intents = SyncLog.objects.filter(kind="write.intent", header__contains=str(mine[0].key))
+        assert intents.count() == 1
+        for name, base in mine[0].base.items():
+            assert self.app(side).contacts[remote_id][name] == base, f"{remote_id}.{name} was overwritten unseen"
+
+    def run(self) -> None:
+        statement = self.random.randint(1, 400) if self.random.random() < 0.3 else 0
+        if statement:
+            self.steps.append(f"crash at statement {statement}")
+        try:
+            with dying_at(statement):
+                outcome = self.world.slice()
+            self.steps.append(f"run: {outcome.status} {outcome.reason}")
+        except Crash:
+            self.steps.append("run: crashed")
+            AccountLease.objects.update(expires_at=Now())
+        self.world.clock.forward(300)
+
+    # What has to be true
+
+    def settle(self) -> None:
+        for app in (self.world.left, self.world.right):
+            app.faults.clear()
+            app.on_call = lambda: None
+        for _ in range(12):
+            outcome = self.world.sync()
+            self.steps.append(f"settling: {outcome.status} {outcome.reason}")
+            if outcome.status == "quiet" and not Change.objects.filter(state="sending").exists():
+                break
+            self.world.clock.forward(300)
+        assert outcome.status == "quiet"
+
+    def check(self) -> None:
+        before = [len(self.app(side).mutations) for side in ("left", "right")]
+        assert self.world.sync().status == "quiet"
+        assert before == [len(self.app(side).mutations) for side in ("left", "right")]
+        assert not Hold.objects.filter(resolved=None).exclude(kind="deleted_edited").exists()
+        assert not Change.objects.filter(state__in=["planned", "sending"]).exists()
+        self.world.assert_log_is_whole()
+        self.check_contacts()
+        self.check_values()
+
+    def check_contacts(self) -> None:
+        emails = {str(v["email"]) for side in ("left", "right") for v in self.app(side).contacts.values()}
+        for email in emails:
+            left, right = self.world.left.by_email(email), self.world.right.by_email(email)
+            assert len(left) <= 1 and len(right) <= 1, f"{email} is doubled"
+            gone = [side for side in ("left", "right") if (side, email) in self.deleted]
+            for side in gone:
+                assert not self.app(side).by_email(email), f"{email} came back on the {side}"
+            if gone:
+                continue
+            assert left and right, f"{email} is on one side only"
+            differing = [name for name in (*EDITED, "tags") if left[0][name] != right[0][name]]
+            assert not differing, f"{email} differs in {differing}: {left[0]} {right[0]}"
+
+    def check_values(self) -> None:
+        log = "".join(payload or "" for payload in SyncLog.objects.values_list("payload", flat=True))
+        for (side, remote_id, name), value in self.written.items():
+            here = self.app(side).contacts[remote_id][name]
+            assert value is None or here == value or f'"{value}"' in log, f"{side} {remote_id}.{name}={value} is lost"
+
+
+MEANS = {"create": ["create"], "update": ["update", "tag", "untag"]}
+
+
+def crash() -> NoReturn:
+    raise Crash
+
+
+def lost() -> NoReturn:
+    raise Transient("no answer", maybe_applied=True)
+
+
+def unsent() -> NoReturn:
+    raise Transient("no connection")
+
+
+def throttled() -> NoReturn:
+    raise RateLimited("slow down", 60)
+
+
+@contextmanager
+def dying_at(statement: int) -> Iterator[None]:
+    """The process dies right before this SQL statement."""
+    count = 0
+
+    def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == statement:
+            raise Crash
+        return run(sql, params, many, context)
+
+    with database.execute_wrapper(execute):
+        yield
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_happens_nothing_is_doubled_or_lost(seed: int) -> None:
+    random = Random(seed)
+    left = MemoryApp("left", create=random.choice(("client_id", "search")))
+    right = MemoryApp("right", create=random.choice(("client_id", "search")))
+    options = {"winner": random.choice(("left", "right")), "sync_deletions": random.choice(("off", "both"))}
+    history = History(make_world(left, right, **options), random)
+    history.watch()
+    try:
+        for _ in range(ROUNDS):
+            for _ in range(random.randint(1, 4)):
+                history.person()
+            if random.random() < 0.6:
+                history.arm()
+            history.run()
+        history.settle()
+        history.check()
+    except AssertionError as error:
+        raise AssertionError("\n".join([f"{left.create} {right.create} {options}", *history.steps, str(error)])) from error
