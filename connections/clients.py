@@ -44,13 +44,13 @@ def changed_members(client: Client, actor: str, members: Sequence[Member]) -> li
     there = {Member(row.user_id, row.role, row.values): row for row in client.memberships.select_related("user")}
     entries = []
     for gone in sorted(there.keys() - set(members)):
-        entries.append(entry("access.revoked", actor, client, role_of(there[gone])))
+        entries.append(entry("access.revoked", actor, client, role_of(there[gone]), str(there[gone].user)))
         there[gone].delete()
     for new in sorted(set(members) - there.keys()):
         row = Membership(client=client, user_id=new.user_id, role=new.role, values=new.values)
         row.full_clean()
         row.save()
-        entries.append(entry("access.granted", actor, client, role_of(row)))
+        entries.append(entry("access.granted", actor, client, role_of(row), str(row.user)))
     return entries
 
 
@@ -70,6 +70,6 @@ def delete_client(client: Client, actor: str, clock: Clock = SYSTEM) -> None:
         append(PORTAL, entries, clock.now())
 
 
-def entry(kind: str, actor: str, client: Client, header: Mapping[str, Any]) -> Entry:
-    payload = {"name": client.name, "slug": client.slug}
+def entry(kind: str, actor: str, client: Client, header: Mapping[str, Any], user: str = "") -> Entry:
+    payload = {"name": client.name, "slug": client.slug, **({"user": user} if user != "" else {})}
     return Entry(kind, actor, {"client": str(client.code), **header}, payload)

@@ -322,6 +322,7 @@ def update_connection(
     connection: Connection, actor: str, changes: Mapping[str, Any], reason: str = "", clock: Clock = SYSTEM
 ) -> Connection:
     """Change settings. The accounts and books of a connection stay as they are: links belong to them."""
+    connection.refresh_from_db()
     moved = [name for name in BOOK_FIELDS & set(changes) if changes[name] != getattr(connection, name)]
     if moved and connection.state != Connection.State.DRAFT:
         raise Refused("The books of a connection that has run cannot be changed. Make a new connection.")
@@ -329,7 +330,7 @@ def update_connection(
         setattr(connection, name, value)
     check_connection(connection)
     with transaction.atomic():
-        connection.save()
+        connection.save(update_fields=list(changes))
         save_version(connection, actor, reason, clock, reviewed=set(changes) <= COSMETIC)
     return connection
 

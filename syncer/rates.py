@@ -36,9 +36,13 @@ class Budget:
         if self.limit is None:
             self.unrecorded += 1
             return
-        if self.used() >= self.limit:
+        slot = slot_of(self.clock.now())
+        record(self.key, self.caller, slot)
+        if self.used() > self.limit:
+            # Counted first and looked at afterwards: of two who meet at the last call, none takes it twice.
+            record(self.key, self.caller, slot, -1)
+            self.calls -= 1
             raise BudgetSpent(f"The budget of {self.limit} calls an hour is spent.", self.free_at(1))
-        record(self.key, self.caller, slot_of(self.clock.now()))
 
     def flush(self) -> None:
         if self.unrecorded:

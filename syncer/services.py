@@ -55,12 +55,23 @@ def approve(run: SyncRun, actor: str, digest: str = "", clock: Clock = SYSTEM) -
     connection = run.connection
     if run.status not in OPEN_PLAN:
         raise Refused("This plan is not open any more.")
+    if connection.state != Connection.State.ACTIVE:
+        raise Refused("The connection is paused. Resume it first, then approve.")
     if run.version != connection.version:
         raise Refused("The connection was edited since this plan was made. Plan again.")
     if (clock.now() - run.queued_at).days >= 7:
         raise Refused("This plan is older than seven days. Plan again.")
     if digest and digest != run.plan_digest:
         raise Refused("This is not the plan that you looked at. Load it again.")
+    try:
+        release(run, connection, actor, clock)
+    except IntegrityError as error:
+        raise Refused("A run of this connection is under way. Wait until it has ended, then approve.") from error
+    run.refresh_from_db()
+    return run
+
+
+def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> None:
     with transaction.atomic():
         taken = SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN, plan_digest=run.plan_digest).update(
             status=SyncRun.Status.QUEUED, released=True, dry_run=False, phase=SyncRun.Phase.APPLY, error="", attempts=0
@@ -75,16 +86,14 @@ def approve(run: SyncRun, actor: str, digest: str = "", clock: Clock = SYSTEM) -
         entries = [Entry("plan.approved", actor, header, connection=connection.code, run=run.code)]
         entries += [resolved_entry(hold, connection.code) for hold in holds]
         append(connection.chain, entries, clock.now())
-    run.refresh_from_db()
-    return run
 
 
 def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
     """Do not carry the plan out; the connection pauses, so that the same plan does not come back at once."""
     connection = run.connection
-    if run.status not in OPEN_PLAN:
-        raise Refused("This plan is not open any more.")
     with transaction.atomic():
+        if not SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN).update(status=SyncRun.Status.REJECTED):
+            raise Refused("This plan is not open any more.")
         Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
         append(
             connection.chain,
@@ -102,5 +111,5 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
     with transaction.atomic():
         close([hold], "it is right", actor, clock.now())
         if hold.kind == Hold.Kind.EMPTIED:
-            Book.objects.filter(pk=hold.book.pk).update(full_wanted=True, problem="")
+            Book.objects.filter(pk=hold.book.pk).update(full_wanted=True, empty_accepted=True, problem="")
         append(PORTAL, [resolved_entry(hold)], clock.now())

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
@@ -80,8 +81,9 @@ def tick() -> int:
 
 
 def in_flight(connection_id: int) -> bool:
-    """Whether a paused connection still has a write to settle."""
-    return Connection.objects.filter(pk=connection_id, runs__changes__state="sending").exists()
+    """Whether a paused connection has something to go on with: a write to settle, or a plan that was asked for."""
+    unsettled = Q(runs__changes__state="sending") | Q(runs__status__in=["queued", "running"])
+    return Connection.objects.filter(unsettled, pk=connection_id).exists()
 
 
 def beat(worker: Worker) -> None:

@@ -8,9 +8,9 @@ from django.template.response import TemplateResponse
 from connections import scope, services
 from connections.admin.base import REFUSALS, ClientFilter, ServiceAdmin, actor, list_of, page_of, words
 from connections.admin.panel import Button, Go, Panel
+from connections.forms import reading
 from connections.forms.account import AccountForm, account_form
 from connections.forms.base import ServiceForm, asked
-from connections.forms.reading import app_label
 from connections.models import Account
 from portal.clock import SYSTEM
 from syncer.connectors.base import App
@@ -38,7 +38,7 @@ class AccountAdmin(ServiceAdmin):
 
     @admin.display(description="app", ordering="app")
     def app_name(self, account: Account) -> str:
-        return app_label(account.app)
+        return reading.app_label(account.app)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -60,7 +60,7 @@ class AccountAdmin(ServiceAdmin):
         return TemplateResponse(request, "admin/counterpart/choose_app.html", context)
 
     def app(self, request: HttpRequest, obj: Account | None) -> App:
-        return connector_class(asked(request, "app") if obj is None else obj.app).app
+        return connector_class(asked(request, "app")).app if obj is None else reading.app_of(obj)
 
     def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
         return account_form(self.app(request, obj), obj)
@@ -75,6 +75,9 @@ class AccountAdmin(ServiceAdmin):
             ("Calls", {"fields": ["api_share"]}),
         ]
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.app in CONNECTORS)
+
     def buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
         return [Button("check", "Check again", lambda: self.checked(request, obj))]
 
@@ -83,10 +86,11 @@ class AccountAdmin(ServiceAdmin):
         return f"Connected as {identity.label}."
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
-        limit = calls_per_hour(obj.app)
+        known = obj.app in CONNECTORS
+        limit = calls_per_hour(obj.app) if known else None
         used = Budget(obj.lease_key, "people", limit, SYSTEM).used()
         facts = [
-            ("App", app_label(obj.app)),
+            ("App", reading.app_label(obj.app)),
             ("Status", obj.get_status_display()),
             ("Checked", obj.checked_at or "never"),
             ("Calls in the last hour", f"{used} of {limit}" if limit is not None else str(used)),
@@ -95,6 +99,7 @@ class AccountAdmin(ServiceAdmin):
         used_by = [*obj.left_connections.all(), *obj.right_connections.all()]
         links = [Go(connection.name, page_of(connection)) for connection in dict.fromkeys(used_by)]
         problems = [obj.status_text] if obj.status_text != "" else []
+        problems += [] if known else [reading.unknown_app(obj)]
         note = "" if links else "No connection uses this account yet."
         return Panel(
             facts, problems, [*links, Go("All of this client", list_of(Account, client=obj.client_id))], note=note

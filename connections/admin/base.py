@@ -82,6 +82,7 @@ class ServiceAdmin(PlainAdmin):
     actions = None
     show_full_result_count = False
     change_form_template = "admin/counterpart/change_form.html"
+    delete_confirmation_template = "admin/counterpart/delete.html"
     hidden: tuple[str, ...] = ()
 
     # Who
@@ -208,6 +209,9 @@ class ServiceAdmin(PlainAdmin):
     def panel(self, request: HttpRequest, obj: Any) -> Panel | None:
         return None
 
+    def title_of(self, request: HttpRequest, obj: Any) -> str:
+        return str(obj)
+
     def may_act(self, request: HttpRequest, obj: Any) -> bool:
         return self.has_change_permission(request, obj)
 
@@ -255,6 +259,7 @@ class ServiceAdmin(PlainAdmin):
         context |= {"show_save_and_add_another": False}
         if obj is not None and obj.pk is not None:
             may = self.may_act(request, obj)
+            context |= {"subtitle": self.title_of(request, obj)}
             context |= {"panel": self.panel(request, obj), "buttons": self.buttons(request, obj) if may else []}
             context |= {"act_url": f"admin:{self.opts.app_label}_{self.opts.model_name}_act"}
         return super().render_change_form(request, context, add, change, form_url, obj)

@@ -83,8 +83,7 @@ class ClientAdmin(ServiceAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         members = None
         if scope.sees_all(request):
-            rows = [row for formset in formsets for row in formset.cleaned_data if row and not row.get("DELETE")]
-            members = [clients.Member(row["user"].pk, row["role"], row["values"]) for row in rows]
+            members = members_sent(form.instance, formsets)
         clients.save_client(form.instance, actor(request), members)
 
     def goes_along(self, obj: Any) -> dict[str, int]:
@@ -92,3 +91,12 @@ class ClientAdmin(ServiceAdmin):
 
     def delete_by_service(self, request: HttpRequest, obj: Any) -> None:
         clients.delete_client(obj, actor(request))
+
+
+def members_sent(client: Client, formsets: Any) -> list[clients.Member]:
+    """The members as the page says; who is not on it (somebody else added them just now) stays."""
+    rows = [one for formset in formsets for one in formset.forms if one.cleaned_data]
+    mentioned = [one.instance.pk for one in rows if one.instance.pk is not None]
+    others = Membership.objects.filter(client=client.pk).exclude(pk__in=mentioned)
+    sent = [one.instance for one in rows if not one.cleaned_data.get("DELETE", False)]
+    return [clients.Member(row.user_id, row.role, row.values) for row in [*others, *sent]]

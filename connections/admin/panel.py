@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -33,6 +34,10 @@ class Table:
     note: str = ""
 
 
+def when(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 @dataclass(frozen=True)
 class Panel:
     facts: Sequence[tuple[str, Any]] = ()
@@ -40,3 +45,8 @@ class Panel:
     links: Sequence[Go] = ()
     tables: Sequence[Table] = field(default=())
     note: str = ""
+
+    @property
+    def said(self) -> list[tuple[str, Any]]:
+        """The facts, times in words."""
+        return [(name, when(value) if isinstance(value, datetime) else value) for name, value in self.facts]

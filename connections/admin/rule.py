@@ -94,6 +94,8 @@ class RuleAdmin(PartAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows: dict[type[Any], list[Any]] = {Condition: [], Action: []}
         for formset in formsets:
+            mentioned = [one.instance.pk for one in formset.forms if one.instance.pk is not None]
+            rows[formset.model] += formset.model.objects.filter(rule=form.instance.pk).exclude(pk__in=mentioned)
             kept = [one for one in formset.forms if one.instance.pk is not None or one.has_changed()]
             rows[formset.model] += [one.instance for one in kept if not one.cleaned_data.get("DELETE", False)]
         services.save_rule(form.instance, actor(request), rows[Condition], rows[Action])

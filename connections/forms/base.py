@@ -17,6 +17,13 @@ else:
 OUTDATED = "Somebody else changed this since you opened the page. Load the page again; nothing was saved."
 
 
+class OptionalJSON(forms.JSONField):
+    """JSON, or nothing: an empty box, not the word null."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class ServiceForm(PlainForm):
     """`request` and `refusal` (what the service said when this same form was to be saved) are set by the admin."""
 
@@ -29,6 +36,9 @@ class ServiceForm(PlainForm):
         self.stored = self.fingerprint() if self.instance.pk is not None else ""
         self.fields["seen"].initial = self.stored
         self.fill()
+        for field in self.fields.values():
+            if type(field.widget) in (forms.TextInput, forms.Textarea):
+                field.widget.attrs.setdefault("class", "vTextField")
 
     def fill(self) -> None:
         """Choices, words and what is fixed, once the instance is known."""

@@ -6,7 +6,7 @@ from django import forms
 
 from connections.fieldtypes import compatibility
 from connections.forms import reading
-from connections.forms.base import ServiceForm
+from connections.forms.base import OptionalJSON, ServiceForm
 from connections.models import Connection, FieldMapping
 from connections.models.connection import SIDES, Direction, SideName
 from syncer.connectors.base import Field
@@ -21,13 +21,13 @@ class MappingForm(ServiceForm):
     connection = forms.ModelChoiceField(Connection.objects.none(), widget=forms.HiddenInput, disabled=True)
     left_field = forms.ChoiceField(label="Left field")
     right_field = forms.ChoiceField(label="Right field")
-    value_map = forms.JSONField(
+    value_map = OptionalJSON(
         required=False,
         label="Value map",
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
         help_text='Left value to right value, one to one: {"Customer": "client", "Lead": "prospect"}. Empty for none.',
     )
-    fallback = forms.JSONField(
+    fallback = OptionalJSON(
         required=False,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
         help_text=(

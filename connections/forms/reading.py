@@ -8,7 +8,7 @@ from connections.fieldtypes import NOUNS
 from connections.models import Account
 from connections.secrets import SecretUnreadable
 from connections.services import books_of, fields_of, owners_of
-from syncer.connectors.base import App, BookInfo, ConnectorError, Field, Owner
+from syncer.connectors.base import App, BookInfo, Capabilities, ConnectorError, Field, Owner
 from syncer.connectors.registry import CONNECTORS, connector_class
 
 T = TypeVar("T")
@@ -23,31 +23,39 @@ class Read(Generic[T]):
     problem: str = ""
 
 
-def attempt(read: Callable[[], Sequence[T]]) -> Read[T]:
+def attempt(account: Account, read: Callable[[], Sequence[T]]) -> Read[T]:
+    if account.app not in CONNECTORS:
+        return Read((), unknown_app(account))
     try:
         return Read(read())
     except (ConnectorError, SecretUnreadable) as error:
         return Read((), str(error))
 
 
+def unknown_app(account: Account) -> str:
+    return f"This version of Counterpart has no app called {account.app}."
+
+
 def books(account: Account) -> Read[BookInfo]:
-    return attempt(lambda: books_of(account))
+    return attempt(account, lambda: books_of(account))
 
 
 def owners(account: Account) -> Read[Owner]:
-    return attempt(lambda: owners_of(account))
+    return attempt(account, lambda: owners_of(account))
 
 
 def fields(account: Account, book: str) -> Read[Field]:
-    return attempt(lambda: fields_of(account, book))
+    return attempt(account, lambda: fields_of(account, book))
 
 
 def app_of(account: Account) -> App:
+    """An app that this version does not have can do nothing."""
+    if account.app not in CONNECTORS:
+        return App(account.app, account.app, (), (), Capabilities())
     return connector_class(account.app).app
 
 
 def app_label(slug: str) -> str:
-    """An account may be of an app that this version no longer has."""
     return connector_class(slug).app.label if slug in CONNECTORS else slug
 
 

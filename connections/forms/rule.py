@@ -106,7 +106,7 @@ class RowForm(PlainForm):
     """A condition or an action, with its value as text."""
 
     about: ClassVar[Asking]
-    value = forms.CharField(required=False, max_length=2000)
+    value = forms.CharField(required=False, max_length=2000, help_text="Several values: with commas between them.")
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
@@ -120,8 +120,8 @@ class RowForm(PlainForm):
 
 
 class ConditionForm(RowForm):
-    field = forms.ChoiceField(required=False)
-    operator = forms.ChoiceField(required=False)
+    field = forms.ChoiceField(required=False, help_text="Where a field's value is asked for.")
+    operator = forms.ChoiceField(required=False, help_text="Where a field's value is asked for.")
 
     class Meta:
         model = Condition

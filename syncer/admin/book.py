@@ -93,6 +93,9 @@ class RecordAdmin(ReadOnlyAdmin):
         for record in rows:
             record.person = books.person(record, self.eyes(request, record))
 
+    def title_of(self, request: HttpRequest, obj: Any) -> str:
+        return Books().person(obj, self.eyes(request, obj))
+
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
         eyes, books = self.eyes(request, obj), Books()
         facts = [

@@ -4,11 +4,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 
 from connections import scope
 from connections.admin.base import actor, page_of
-from connections.admin.panel import Button, Go, Panel, Table
+from connections.admin.panel import Button, Go, Panel, Table, when
 from connections.models import Connection
 from syncer import services
 from syncer.admin.attention import holds_of, open_plan
@@ -110,11 +109,11 @@ class HoldAdmin(ReadOnlyAdmin):
         if obj.resolved is None:
             facts.append(("What to do", TODO.get(obj.kind, "Look at both apps.")))
         else:
-            facts.append(("Resolved", format_html("{}: {} ({})", obj.resolved, obj.resolution, obj.resolver)))
+            facts.append(("Resolved", f"{when(obj.resolved)}: {obj.resolution} ({obj.resolver})"))
         return Panel(facts, links=self.links(obj), tables=[details(obj, eyes)])
 
     def links(self, hold: Hold) -> list[Go]:
-        found = [Go(str(hold.link), page_of(hold.link))] if hold.link is not None else []
+        found = [Go("Its contact", page_of(hold.link))] if hold.link is not None else []
         if hold.connection is not None:
             found.append(Go(str(hold.connection), page_of(hold.connection)))
             plan = open_plan(hold.connection) if hold.kind == Hold.Kind.GUARD else None
@@ -134,4 +133,4 @@ def details(hold: Hold, eyes: Eyes) -> Table:
     rows = [
         (LABELS.get(name, name), (plain if name in NO_VALUES else eyes).see(value)) for name, value in hold.data.items()
     ]
-    return Table("What was found", ["", ""], rows, "Nothing more is known.")
+    return Table("What was found", [], rows, "Nothing more is known.")

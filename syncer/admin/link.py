@@ -49,6 +49,9 @@ class LinkAdmin(ReadOnlyAdmin):
         for link in rows:
             link.person = books.of_link(link, self.eyes(request, link))
 
+    def title_of(self, request: HttpRequest, obj: Any) -> str:
+        return Books().of_link(obj, self.eyes(request, obj))
+
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
         eyes, books = self.eyes(request, obj), Books()
         holds = Hold.objects.filter(link=obj, resolved__isnull=True)
@@ -58,7 +61,7 @@ class LinkAdmin(ReadOnlyAdmin):
             ("Why", obj.reason or "-"),
             ("Changed", obj.updated_at),
         ]
-        facts += [("Next try", f"{obj.next_attempt_at:%Y-%m-%d %H:%M} UTC")] if obj.next_attempt_at is not None else []
+        facts += [("Next try", obj.next_attempt_at)] if obj.next_attempt_at is not None else []
         facts += [("Tries", obj.attempts)] if obj.attempts > 0 else []
         problems = [f"Waits for a person: {hold.get_kind_display()}." for hold in holds]
         links = [Go(str(obj.connection), page_of(obj.connection))]
@@ -109,7 +112,7 @@ def reasons_table(link: Link) -> Table:
         of = f"Rule: {step['rule']}" if "rule" in step else f"Mapping: {names.get(step.get('line', ''), 'removed')}"
         text = str(step.get("why", ""))
         rows.append((of, WORDS.get(text, text)))
-    return Table("How it was decided", ["", ""], rows, "Not decided yet.")
+    return Table("How it was decided", [], rows, "Not decided yet.")
 
 
 def history_table(link: Link) -> Table:

@@ -5,14 +5,16 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from connections import scope
 from connections.admin.base import page_of
-from connections.admin.panel import Go, Panel, Table
+from connections.admin.panel import Go, Panel, Table, when
 from connections.models import Connection
 from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
-from syncer.admin.values import as_code
+from syncer.admin.values import Eyes, as_code
 from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
+from syncer.models.log import Kind
 
 
 @admin.register(SyncLog)
@@ -60,7 +62,11 @@ class SyncLogAdmin(ReadOnlyAdmin):
         codes = {row.connection for row in rows if row.connection is not None}
         names = dict(Connection.objects.filter(code__in=codes).values_list("code", "name"))
         for row in rows:
-            row.of = names.get(row.connection, "a deleted connection") if row.connection is not None else "the portal"
+            name = names.get(row.connection, "a deleted connection") if row.connection is not None else "the portal"
+            row.of = Truncator(name).chars(60)
+
+    def title_of(self, request: HttpRequest, obj: Any) -> str:
+        return f"{obj.get_kind_display()}, {when(obj.at)}"
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
         facts = [
@@ -74,13 +80,55 @@ class SyncLogAdmin(ReadOnlyAdmin):
             ("Hash of the one before", obj.previous_hash),
         ]
         header = json.dumps(json.loads(obj.header), indent=2, ensure_ascii=False)
-        payload = self.eyes(request, obj).see_json(obj.payload) if obj.payload is not None else ""
-        erased = f"Erased on request; entry {obj.redacted_by} says by whom." if obj.redacted_by is not None else "None."
         tables = [
-            Table("Values and texts", [""], [(raw(payload),)] if payload else [], erased),
-            Table("Header (what is hashed)", [""], [(raw(header),)], ""),
+            payload_table(obj, self.eyes(request, obj)),
+            Table("Header (what is hashed)", [], [(raw(header),)], ""),
         ]
         return Panel(facts, links=links_of(obj), tables=tables)
+
+
+def payload_table(entry: SyncLog, eyes: Eyes) -> Table:
+    if entry.payload is None:
+        erased = (
+            f"Erased on request; entry {entry.redacted_by} says by whom." if entry.redacted_by is not None else "None."
+        )
+        return Table("Values and texts", [], [], erased)
+    found = json.loads(entry.payload)
+    if entry.kind == Kind.CONFIG_CHANGED:
+        found = {name: unfolded(value) for name, value in found.items()}
+        if isinstance(found.get("before"), dict):
+            return changes_table(found)
+    # A configuration is no contact's; all else may be.
+    eyes = Eyes(True) if entry.kind == Kind.CONFIG_CHANGED else eyes
+    return Table("Values and texts", [], [(raw(eyes.see_json(found)),)], "")
+
+
+def changes_table(payload: dict[str, Any]) -> Table:
+    """What a new version of a configuration changed."""
+    before, after = flat(payload["before"]), flat(payload["after"])
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    rows = [(name, before.get(name, "-"), after.get(name, "-")) for name in names]
+    return Table("What changed", ["Setting", "Before", "After"], rows, "Nothing.", str(payload.get("reason", "")))
+
+
+def unfolded(value: Any) -> Any:
+    """A version's body, which is JSON in JSON; anything else as it is."""
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def flat(value: Any, path: str = "") -> dict[str, str]:
+    """{"rules": [{"code": "x", "name": "y"}]} as {"rules x name": "y"}: parts of a list by their code where they have
+    one, so that a part added in front changes none of the others."""
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        parts = [(str(one.get("code", number))[:8], one) for number, one in enumerate(value, start=1)]
+    else:
+        return {path: json.dumps(value, ensure_ascii=False)}
+    found: dict[str, str] = {}
+    for name, part in parts:
+        found |= flat(part, f"{path} {name}".strip())
+    return found
 
 
 def raw(text: str) -> str:

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from connections.admin.base import ClientFilter, actor, list_of, page_of
 from connections.admin.connection import ConnectionFilter
-from connections.admin.panel import Button, Go, Panel, Table
+from connections.admin.panel import Button, Go, Panel, Table, when
 from connections.services import Refused
 from syncer import services
 from syncer.admin.base import ReadOnlyAdmin
@@ -79,6 +79,9 @@ class SyncRunAdmin(ReadOnlyAdmin):
         self.seen(request, run)
         services.reject(run, actor(request))
         return "Rejected: nothing was written. The connection is paused; change what was wrong, then resume it."
+
+    def title_of(self, request: HttpRequest, obj: Any) -> str:
+        return f"{obj.connection}, {when(obj.queued_at)}"
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
         facts = [

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.db.models import Q
+
 from connections.models import Connection
 from connections.models.connection import SideName
 from syncer.audit.chain import Entry
@@ -11,7 +13,7 @@ from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
 from syncer.engine.planner import plan_pair
 from syncer.engine.rows import save_all
-from syncer.engine.settle import intent_entry, reason_codes, settle
+from syncer.engine.settle import LINK_FIELDS, intent_entry, reason_codes, settle
 from syncer.engine.setup import Setup, fields_from
 from syncer.engine.slice import Slice
 from syncer.engine.values import cleaned, digest
@@ -80,7 +82,9 @@ def confirmed(setup: Setup, changes: Sequence[Change], now: datetime) -> tuple[l
 def drop(changes: Sequence[Change], state: Change.State, now: datetime) -> None:
     """Changes that are not to be sent: their links are judged again."""
     Change.objects.filter(pk__in=[change.pk for change in changes]).update(state=state, settled_at=now)
-    Link.objects.filter(pk__in=[change.link_id for change in changes]).update(next_attempt_at=now)
+    matched = [change.record_id for change in changes if change.operation == Change.Operation.LINK]
+    both = Q(pk__in=[change.link_id for change in changes]) | Q(left__in=matched) | Q(right__in=matched)
+    Link.objects.filter(both).exclude(state__in=ENDED).update(next_attempt_at=now)
 
 
 # Links
@@ -93,11 +97,10 @@ def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Chang
         still_allowed(setup, run)
         keep, overtaken = confirmed(setup, changes, now)
         drop(overtaken, Change.State.SUPERSEDED, now)
-        pairs = [(change, change.link.left, change.record) for change in keep]
         trash = end_others(setup, keep, now)
         links = [pair_up(setup, change, trash, now) for change in keep]
-        save_all(links, ["right", "state", "reason", "shadow", "applied_actions", "next_attempt_at", "updated_at"])
-        share_lineage([(left, right) for _, left, right in pairs])
+        save_all(links, LINK_FIELDS)
+        share_lineage(links)
         Change.objects.filter(pk__in=[change.pk for change in keep]).update(state=Change.State.DONE, settled_at=now)
         step_forward(run, len(changes))
         record(setup.connection, run, [linked_entry(setup, change) for change in keep], slice)
@@ -107,9 +110,9 @@ def end_others(setup: Setup, changes: Sequence[Change], now: datetime) -> dict[i
     """Supersede every other live link of the records that become pairs; what is remembered of their trash tags, by
     record."""
     keepers = [change.link_id for change in changes]
-    lefts, rights = [c.link.left_id for c in changes], [c.record_id for c in changes]
+    ids = [pk for c in changes for pk in (c.link.left_id, c.link.right_id, c.record_id) if pk is not None]
     mine = Link.objects.filter(connection=setup.connection).exclude(state__in=ENDED).exclude(pk__in=keepers)
-    old = list(mine.filter(left__in=lefts)) + list(mine.filter(right__in=rights))
+    old = list(mine.filter(Q(left__in=ids) | Q(right__in=ids)))
     trash: dict[int, object] = {}
     for link in old:
         if "trash" in link.applied_actions:
@@ -121,34 +124,39 @@ def end_others(setup: Setup, changes: Sequence[Change], now: datetime) -> dict[i
 
 
 def pair_up(setup: Setup, change: Change, trash: dict[int, object], now: datetime) -> Link:
-    link, left, right = change.link, change.link.left, change.record
-    assert left is not None and right is not None
-    link.right, link.state, link.reason, link.updated_at = right, Link.State.IN_SYNC, "", now
-    link.shadow = plan_pair(setup.lines, {}, left.values, right.values, setup.policy).agreed
-    remembered = trash.get(left.pk, trash.get(right.pk))
+    link = change.link
+    setattr(link, change.side, change.record)
+    assert link.left is not None and link.right is not None
+    plan = plan_pair(setup.lines, {}, link.left.values, link.right.values, setup.policy)
+    link.state, link.reason, link.shadow, link.updated_at = Link.State.IN_SYNC, "", plan.agreed, now
+    remembered = trash.get(link.left.pk, trash.get(link.right.pk))
     link.applied_actions = {"trash": remembered} if remembered is not None else {}
-    link.next_attempt_at = now if remembered is not None else None
+    link.next_attempt_at = now if remembered is not None or plan.held else None
     return link
 
 
-def share_lineage(pairs: Sequence[tuple[Record | None, Record | None]]) -> None:
-    rows = [
-        Record(pk=right.pk, lineage=left.lineage) for left, right in pairs if left is not None and right is not None
-    ]
-    Record.objects.bulk_update(rows, ["lineage"], batch_size=400)
+def share_lineage(links: Sequence[Link]) -> None:
+    """Linked contacts are of one origin: the right one takes the left one's."""
+    rights: list[Record] = []
+    for link in links:
+        if link.left is not None and link.right is not None and link.right.lineage != link.left.lineage:
+            link.right.lineage = link.left.lineage
+            rights.append(link.right)
+    save_all(rights, ["lineage"])
 
 
 def linked_entry(setup: Setup, change: Change) -> Entry:
-    assert change.link.left is not None and change.record is not None
+    left, right = change.link.left, change.link.right
+    assert left is not None and right is not None
     return Entry(
         "link.made",
         change.run.actor,
-        {"change": str(change.key), "reasons": reason_codes(change), "right_record": str(change.record.code)},
-        {"left": change.link.left.remote_id, "right": change.record.remote_id},
+        {"change": str(change.key), "reasons": reason_codes(change), "right_record": str(right.code)},
+        {"left": left.remote_id, "right": right.remote_id},
         connection=setup.connection.code,
         run=change.run.code,
         link=change.link.code,
-        record=change.link.left.code,
+        record=left.code,
         operation="link",
     )
 

@@ -4,20 +4,18 @@ Nothing here writes or calls an app: `judge_records` and `judge_links` read and 
 apply.py asks again right before it sends, explain.py shows them.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Q
-
-from connections.conditions import Facts, evaluate
 from connections.fieldtypes import fold
 from connections.models.connection import SideName, other
-from syncer.connectors.base import FieldType, Value
+from syncer.connectors.base import Value
 from syncer.engine import matching
 from syncer.engine.planner import Held, PairPlan, Write, plan_create, plan_pair
+from syncer.engine.scope import Scope, in_scope, try_rules
 from syncer.engine.setup import Setup
+from syncer.engine.surroundings import Surroundings, look_around, question_of
 from syncer.engine.values import digest, tag_keys, with_tag, without_tag
 from syncer.models import Change, Link, Record
 from syncer.models.link import ENDED
@@ -27,8 +25,8 @@ WAIT_AGAIN = timedelta(minutes=1)
 
 @dataclass
 class Verdict:
-    """What one link becomes. `link` may be unsaved. `shadow` are the lines that agree; `changes` are unsaved rows
-    without a run; `trace` tells why, for people."""
+    """What one link becomes. `link` may be unsaved; `also` is the unsaved link of a match's other contact. `shadow` are
+    the lines that agree; `changes` are unsaved rows without a run; `trace` tells why, for people."""
 
     link: Link
     state: str
@@ -39,16 +37,8 @@ class Verdict:
     trace: list[dict[str, str]] = field(default_factory=list)
     again_at: datetime | None = None
     deletion: bool = False
+    also: Link | None = None
     actions: dict[str, object] | None = None
-
-
-@dataclass
-class Scope:
-    """Whether a rule takes a contact, why, and when time alone could change that."""
-
-    matched: bool = False
-    trace: list[dict[str, str]] = field(default_factory=list)
-    again_at: datetime | None = None
 
 
 def side_record(link: Link, side: SideName) -> Record | None:
@@ -82,11 +72,14 @@ def judge_links(setup: Setup, links: Sequence[Link], now: datetime, claimed: set
     verdicts = []
     for link in links:
         ids = {pk for pk in (link.left_id, link.right_id) if pk is not None}
-        if ids & claimed:
+        if ids & claimed or not link.is_live:
             continue
-        verdict = judge_pair(setup, link, now) if link.is_pair else judge_single(setup, link, surroundings, now)
+        judge = judge_pair if link.is_pair else judge_single
+        verdict = judge(setup, link, surroundings, now)
         if verdict is None:
             continue
+        if any(change.record_id in claimed for change in verdict.changes):
+            verdict = Verdict(link, link.state, "waiting for what is planned with that contact", again_at=now)
         if verdict.changes:
             claimed |= ids | {change.record_id for change in verdict.changes if change.record_id is not None}
             if verdict.link is not link:
@@ -98,7 +91,7 @@ def judge_links(setup: Setup, links: Sequence[Link], now: datetime, claimed: set
 # Pairs
 
 
-def judge_pair(setup: Setup, link: Link, now: datetime) -> Verdict | None:
+def judge_pair(setup: Setup, link: Link, around: Surroundings, now: datetime) -> Verdict | None:
     records: dict[SideName, Record] = {"left": link.left, "right": link.right}  # type: ignore[dict-item]
     gone: list[SideName] = [side for side, record in records.items() if record.state == Record.State.GONE]
     if any(record.state == Record.State.ERASED for record in records.values()):
@@ -106,7 +99,7 @@ def judge_pair(setup: Setup, link: Link, now: datetime) -> Verdict | None:
     if len(gone) == 2:
         return Verdict(link, Link.State.SUPERSEDED, "deleted on both sides")
     if gone:
-        return judge_deletion(setup, link, gone[0], records[other(gone[0])], now)
+        return judge_deletion(setup, link, gone[0], records[other(gone[0])], around, now)
     problem = next((record.problem for record in records.values() if record.problem), "")
     if problem:
         return Verdict(link, Link.State.FAILING, problem)
@@ -189,61 +182,26 @@ def change(
     return row
 
 
-def in_scope(setup: Setup, records: Mapping[SideName, Record], now: datetime) -> Scope:
-    """A pair is in scope if either contact matches a rule of its side; in a one-way connection the other side's rules
-    do nothing."""
-    scope = Scope()
-    for side, record in records.items():
-        if setup.connection.writes_to(other(side)) and not scope.matched:
-            try_rules(setup, side, record, len(records) == 2, now, scope)
-    return scope
-
-
-def try_rules(
-    setup: Setup, side: SideName, record: Record, in_other: bool | None, now: datetime, scope: Scope
-) -> Scope:
-    facts = facts_of(setup, side, record, in_other, now)
-    for rule in setup.rules[side]:
-        verdict = evaluate(rule, facts)
-        scope.trace += [{"rule": rule.name, "why": str(step)} for step in verdict.trace]
-        if verdict.recheck_at is not None:
-            scope.again_at = min(scope.again_at or verdict.recheck_at, verdict.recheck_at)
-        if verdict.matched:
-            scope.matched = True
-            scope.trace.append({"rule": rule.name, "why": "matches"})
-            break
-    return scope
-
-
-def facts_of(setup: Setup, side: SideName, record: Record, in_other: bool | None, now: datetime) -> Facts:
-    ours = setup.sides[side]
-    owner = next((f.name for f in ours.fields.values() if f.type == FieldType.OWNER), "")
-    return Facts(
-        values=record.values,
-        fields=ours.fields,
-        owner_field=owner,
-        tags_field=ours.tags_field,
-        in_other=in_other,
-        deleted=record.state == Record.State.GONE,
-        now=now,
-        region=setup.policy.region,
-    )
-
-
 # Deletions
 
 
-def judge_deletion(setup: Setup, link: Link, gone: SideName, survivor: Record, now: datetime) -> Verdict:
+def judge_deletion(
+    setup: Setup, link: Link, gone: SideName, survivor: Record, around: Surroundings, now: datetime
+) -> Verdict:
     """One side was deleted: the survivor keeps all it has, and gets the trash tag if that is wanted."""
     app, side = setup.sides[gone].app_label, other(gone)
     verdict = Verdict(link, Link.State.OPPOSITE_DELETED, f"deleted in {app}")
-    verdict.deletion = link.state != Link.State.OPPOSITE_DELETED
+    verdict.deletion = "trash" not in link.applied_actions
     wanted = setup.connection.sync_deletions in ("both", f"to_{side}")
     if verdict.deletion:
         verdict.actions = {**link.applied_actions, "trash": {"wanted": wanted}}
     state = (verdict.actions or link.applied_actions).get("trash", {})
-    if isinstance(state, dict) and state.get("wanted") and not state.get("set") and survivor.usable:
+    if around.by_key[gone].get(survivor.match_key):
+        verdict.again_at = now + WAIT_AGAIN  # entered anew, it seems: then it is linked, and no tag is needed
+    elif isinstance(state, dict) and state.get("wanted") and not state.get("set") and survivor.usable:
         verdict.changes = tag_change(setup, link, side, survivor, add=True)
+        if any(change.digest == link.refused for change in verdict.changes):
+            verdict.changes, verdict.reason = [], f"{verdict.reason}; the tag was refused: {link.reason}"[:500]
     if edited_since(setup, link, side, survivor):
         reason = f"deleted in {app} and edited in {setup.sides[side].app_label} since they last agreed"
         verdict.held = [Held("deleted_edited", "", reason)]
@@ -303,44 +261,6 @@ def judge_restored(setup: Setup, link: Link, records: Mapping[SideName, Record],
 # Contacts without a counterpart
 
 
-@dataclass
-class Surroundings:
-    """What the replicas hold around unpaired contacts: by side and match key, the live records with that key, and which
-    of them are in a pair."""
-
-    by_key: dict[SideName, dict[str, list[Record]]]
-    links: dict[int, Link]
-    creating: dict[SideName, list[Change]]
-
-
-def look_around(setup: Setup, links: Iterable[Link]) -> Surroundings:
-    singles = [link for link in links if not link.is_pair]
-    keys = {
-        record.match_key
-        for link in singles
-        for record in (link.left, link.right)
-        if record is not None and record.match_key
-    }
-    found: dict[SideName, dict[str, list[Record]]] = {"left": defaultdict(list), "right": defaultdict(list)}
-    creating: dict[SideName, list[Change]] = {"left": [], "right": []}
-    if not singles:
-        return Surroundings(found, {}, creating)
-    ids = []
-    for side, ours in setup.sides.items():
-        records = Record.objects.filter(book=ours.book, match_key__in=keys, state__in=["live", "suspect"])
-        for record in records.order_by("pk"):
-            found[side][record.match_key].append(record)
-            ids.append(record.pk)
-        creating[side] = list(Change.objects.filter(book=ours.book, state="sending", operation="create"))
-    paired = Link.objects.filter(Q(left__in=ids) | Q(right__in=ids), connection=setup.connection).exclude(
-        state__in=ENDED
-    )
-    by_record: dict[int, Link] = {}
-    for link in paired.select_related("left", "right"):
-        by_record |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
-    return Surroundings(found, by_record, creating)
-
-
 def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) -> Verdict | None:
     side: SideName = "left" if link.left_id is not None else "right"
     record = side_record(link, side)
@@ -376,40 +296,6 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
     return verdict
 
 
-def question_of(setup: Setup, side: SideName, record: Record, around: Surroundings, scope: bool) -> matching.Question:
-    target = other(side)
-    key = record.match_key
-    twins = [one for one in around.by_key[side].get(key, []) if one.pk != record.pk] if key else []
-    theirs = around.by_key[target].get(key, []) if key else []
-    blocked = setup.sides[target].book.problem
-    return matching.Question(
-        record=record.pk,
-        match_key=key,
-        candidates=[candidate(setup, one, around) for one in theirs],
-        twins=[candidate(setup, one, around) for one in twins],
-        ready=not blocked or bool(theirs),
-        creating=any(
-            (change.match_key == key or not key) and change.sent_at and record.first_seen_at >= change.sent_at
-            for change in around.creating[side]
-        ),
-        avoid_duplicates=setup.connection.avoid_duplicates,
-        creates=scope and setup.connection.writes_to(target),
-        why_not=why_not_created(setup, target, scope),
-    )
-
-
-def why_not_created(setup: Setup, target: SideName, scope: bool) -> str:
-    if not setup.connection.writes_to(target):
-        return f"this connection creates no contacts in {setup.sides[target].app_label}"
-    return "" if scope else "no rule matches this contact"
-
-
-def candidate(setup: Setup, record: Record, around: Surroundings) -> matching.Candidate:
-    link = around.links.get(record.pk)
-    free = link is None or not link.is_pair or link.state == Link.State.OPPOSITE_DELETED
-    return matching.Candidate(record.pk, free, record.usable)
-
-
 def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surroundings, now: datetime) -> Verdict:
     """Two contacts belong together. The left one's link becomes the pair, whichever side was judged."""
     side: SideName = "left" if link.left_id is not None else "right"
@@ -420,30 +306,49 @@ def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surr
     scope = in_scope(setup, records, now)
     if not scope.matched:
         return excluded(link, scope)
-    keeper = keeper_of(setup, side, link, records["left"], around)
+    keeper, attached = keeper_of(setup, link, records, around, now)
     plan = plan_pair(setup.lines, {}, records["left"].values, records["right"].values, setup.policy)
     linking = change(
         setup,
         keeper,
-        "right",
+        attached,
         "link",
-        record=records["right"],
+        record=records[attached],
         values={},
         base={},
         reasons=[{"why": "same_email"}],
     )
     verdict = Verdict(keeper, Link.State.NEW, "to be linked", trace=scope.trace)
+    verdict.also = other_link(setup, link, keeper, records[attached], attached, around, now)
     verdict.changes = [linking, *updates(setup, keeper, records, plan)]
     return verdict
 
 
-def keeper_of(setup: Setup, side: SideName, link: Link, left: Record, around: Surroundings) -> Link:
-    if side == "left":
-        return link
-    known = around.links.get(left.pk)
-    if known is not None and not known.is_pair:
-        return known
-    return Link(connection=setup.connection, left=left, state=Link.State.NEW, updated_at=link.updated_at)
+def keeper_of(
+    setup: Setup, link: Link, records: Mapping[SideName, Record], around: Surroundings, now: datetime
+) -> tuple[Link, SideName]:
+    """The one-sided link that becomes the pair, and the side whose record it takes in: the left one's link where the
+    left is in no pair any more, whichever side was judged."""
+    known = around.links.get(records["left"].pk)
+    if link.left_id is not None:
+        return link, "right"
+    if known is None:
+        return Link(connection=setup.connection, left=records["left"], state=Link.State.NEW, updated_at=now), "right"
+    return (link, "left") if known.is_pair else (known, "right")
+
+
+def other_link(
+    setup: Setup, link: Link, keeper: Link, record: Record, side: SideName, around: Surroundings, now: datetime
+) -> Link | None:
+    """A link for the contact that is taken in, where it has none yet: it is looked at again if the match comes to
+    nothing."""
+    if keeper is not link:
+        return link if link.pk is None else None
+    if record.pk in around.links:
+        return None
+    return Link(
+        connection=setup.connection, state=Link.State.NEW, reason="to be linked", updated_at=now, **{side: record}
+    )
 
 
 def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope: Scope) -> Verdict:

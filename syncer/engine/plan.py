@@ -2,7 +2,7 @@
 (ENGINE.md 3, 5)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from django.db.models import Q
@@ -108,18 +108,23 @@ def store(setup: Setup, run: SyncRun, verdicts: Sequence[Verdict], slice: Slice)
     about, and nothing else."""
     if run.dry_run:
         verdicts = [verdict for verdict in verdicts if verdict.changes]
-        Link.objects.bulk_create([verdict.link for verdict in verdicts if verdict.link.pk is None])
+        Link.objects.bulk_create(new_links(verdicts))
         store_changes(run, verdicts)
         return
     now = slice.now()
     moved = [verdict for verdict in verdicts if take_over(setup, verdict, now)]
-    Link.objects.bulk_create([verdict.link for verdict in verdicts if verdict.link.pk is None], batch_size=200)
+    Link.objects.bulk_create(new_links(verdicts), batch_size=200)
     saved = [verdict.link for verdict in moved if verdict.link.updated_at == now]
     save_all(saved, STORED)
     store_changes(run, verdicts)
     entries = deletion_entries(setup, run, verdicts)
     entries += sync_link_holds(setup.connection, [(verdict.link, verdict.held) for verdict in verdicts], run.code, now)
     record(setup.connection, run, entries, slice)
+
+
+def new_links(verdicts: Sequence[Verdict]) -> list[Link]:
+    links = [link for verdict in verdicts for link in (verdict.link, verdict.also) if link is not None]
+    return [link for link in links if link.pk is None]
 
 
 STORED = [
@@ -211,19 +216,34 @@ def seal(run: SyncRun) -> int:
 
 
 def over_limits(setup: Setup, run: SyncRun, slice: Slice) -> list[Breach]:
+    """Where the plan, with what was done in the last 24 hours, is over a limit. What a person let through does not
+    count, be it done, or planned again because it did not arrive."""
     since = slice.now() - timedelta(hours=24)
     done = Change.objects.filter(
         run__connection=setup.connection, run__released=False, state__in=["done", "recovered"], settled_at__gte=since
     )
-    mine, before = tally(planned(run)), tally(done.iterator(chunk_size=500))
+    let_through = Change.objects.filter(
+        run__connection=setup.connection,
+        run__released=True,
+        state__in=["lost", "stale", "superseded"],
+        settled_at__gte=since,
+    )
+    approved = set(let_through.values_list("digest", flat=True))
+    mine = tally(change for change in planned(run) if change.digest not in approved)
+    before = tally(done.iterator(chunk_size=500))
     tallies: dict[SideName, Tally] = {}
     for side, ours in setup.sides.items():
         size = Record.objects.filter(book=ours.book, state="live").count()
         tallies[side] = Tally(mine[side], before[side], size)
-    return breaches(tallies, setup.connection.limits, first_plan=setup.connection.reviewed_version == 0)
+    return breaches(tallies, setup.connection.limits, first_plan=is_first(setup.connection))
 
 
-def tally(changes: Iterator[Change]) -> dict[str, Counter[str]]:
+def is_first(connection: Connection) -> bool:
+    """No plan of this connection was carried out so far."""
+    return not connection.runs.filter(dry_run=False, status__in=["done", "partial"]).exists()
+
+
+def tally(changes: Iterable[Change]) -> dict[str, Counter[str]]:
     """What changes do to either side, by the names of guard.DEFAULT_LIMITS."""
     counts: dict[str, Counter[str]] = {"left": Counter(), "right": Counter()}
     values: dict[str, Counter[str]] = {"left": Counter(), "right": Counter()}

@@ -262,6 +262,10 @@ def merge_tags(line: Line, shadow: Sequence[Value], left: Value, right: Value, p
         }
         removed = [tag for key, tag in before[index].items() if key not in now[source] and key not in policy.reserved]
         have: Value = right if target == "right" else left
+        if line.write_mode == "on_create" or (line.write_mode == "if_empty" and have is not None):
+            continue
+        if line.clears == "ignore":
+            removed = []
         wanted = merged_tags(have, added.values(), removed)
         if frozenset(tag_keys(wanted)) != frozenset(tag_keys(have)):
             name = line.field(target).name

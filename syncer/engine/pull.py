@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db.models import F, Q
 
 from syncer.audit.chain import JSON, Entry, append
+from syncer.audit.format import clean_text
 from syncer.connectors.base import (
     LISTING_TRIES,
     Connector,
@@ -16,14 +17,16 @@ from syncer.connectors.base import (
     Observed,
     Page,
     RecordGone,
+    Rejected,
     Role,
+    Transient,
     Value,
 )
 from syncer.engine.holds import close_book_hold, open_book_hold
-from syncer.engine.setup import fields_from, schema_of, wanted_fields
+from syncer.engine.setup import fields_from, schema_of, schema_outdated, wanted_fields
 from syncer.engine.slice import Slice
 from syncer.engine.values import cleaned, digest
-from syncer.models import Book, Hold, Link, Record
+from syncer.models import Book, Change, Hold, Link, Record
 
 FULL_PASS_EVERY = {True: timedelta(days=30), False: timedelta(days=1)}
 """How old the last complete pass may grow, by whether the app reports deletions itself."""
@@ -46,7 +49,7 @@ class Reader:
 def pull(reader: Reader, book: Book) -> Book:
     """Bring the replica up to date: goes on with the pass under way, or does a delta (or a full pass where one is
     due). Returns the book as it is then. Raises ConnectorError, OutOfTime, LeaseLost; each page stored stays."""
-    if not book.schema or due_for_full(reader, book):
+    if due_for_full(reader, book) or schema_outdated(book):
         refresh_schema(reader, book)
     prepare(reader, book)
     while book.pass_kind:
@@ -70,13 +73,17 @@ def due_for_full(reader: Reader, book: Book) -> bool:
     too_old = book.complete_started is not None and (
         reader.slice.now() - book.complete_started >= FULL_PASS_EVERY[reader.tombstones]
     )
-    return book.cursor == "" or book.full_wanted or too_old
+    return book.cursor == "" or book.complete_pass == 0 or book.full_wanted or too_old
 
 
 def refresh_schema(reader: Reader, book: Book) -> None:
-    fields = reader.connector.fields(book.remote_id)
+    """Read the app's fields anew. Where they are others than before, what the app refused is worth another try."""
+    schema, now = schema_of(reader.connector.fields(book.remote_id)), reader.slice.now()
     with reader.slice.transaction():
-        book.schema, book.schema_at = schema_of(fields), reader.slice.now()
+        if book.schema and schema != book.schema:
+            refused = Link.objects.filter(connection__sides__book=book, state=Link.State.FAILING).exclude(refused="")
+            refused.update(refused="", next_attempt_at=now)
+        book.schema, book.schema_at = schema, now
         book.save(update_fields=["schema", "schema_at"])
 
 
@@ -99,7 +106,29 @@ def start_pass(reader: Reader, book: Book, full: bool) -> None:
     book.cursor = "" if full else book.cursor
     book.pass_started, book.pass_tries, book.pass_total, book.finish_cursor = reader.slice.now(), 0, None, ""
     book.pull_wanted = False
-    book.save()
+    book.full_wanted = book.full_wanted and not full
+    book.save(update_fields=[*PASS_FIELDS, "pull_wanted", "full_wanted"])
+
+
+PASS_FIELDS = [
+    "fields",
+    "cursor",
+    "pass_kind",
+    "pass_number",
+    "pass_started",
+    "pass_tries",
+    "pass_total",
+    "page_cursor",
+    "finish_cursor",
+    "complete_pass",
+    "complete_started",
+    "complete_at",
+    "complete_fields",
+    "pulled_at",
+    "problem",
+    "empty_accepted",
+]
+"""What a pass changes: a wish for another reading that somebody stores meanwhile is left alone."""
 
 
 def live(book: Book):  # type: ignore[no-untyped-def]
@@ -118,7 +147,7 @@ def store_page(reader: Reader, book: Book, page: Page) -> None:
             end_listing(reader, book, page)
         else:
             book.page_cursor = page.cursor
-        book.save()
+        book.save(update_fields=PASS_FIELDS)
 
 
 def end_listing(reader: Reader, book: Book, page: Page) -> None:
@@ -135,11 +164,14 @@ def end_listing(reader: Reader, book: Book, page: Page) -> None:
     elif book.pass_kind == "full":
         complete(reader, book)
     elif page.total is not None and page.total < live(book).count() and may_sweep(reader, book):
-        book.full_wanted = True
-    if book.pass_kind == "delta" and live(book).exists():
-        close_book_hold(book, Hold.Kind.EMPTIED, now)
+        want_full(book)
     book.cursor, book.page_cursor, book.pass_kind, book.finish_cursor = book.finish_cursor, "", "", ""
     book.pulled_at = now
+
+
+def want_full(book: Book) -> None:
+    Book.objects.filter(pk=book.pk).update(full_wanted=True)
+    book.full_wanted = True
 
 
 def proven(book: Book, page: Page) -> bool:
@@ -160,17 +192,18 @@ def complete(reader: Reader, book: Book) -> None:
     now = reader.slice.now()
     missing = live(book).exclude(seen_pass=book.pass_number)
     count, remaining = missing.count(), live(book).filter(seen_pass=book.pass_number).count()
-    if count and not remaining:
+    if count and not remaining and not book.empty_accepted:
+        want_full(book)
         open_book_hold(book, Hold.Kind.EMPTIED, {"contacts": count}, now)
         book.problem = f"The app lists no contact where there were {count}."
         return
     close_book_hold(book, Hold.Kind.EMPTIED, now)
     if count:
         take_sequences(book, list(missing.values_list("pk", flat=True)), state=Record.State.SUSPECT)
-        if count > max(5, (count + remaining) * 2 // 100):
+        if count > max(5, (count + remaining) * 2 // 100) and not book.empty_accepted:
             open_book_hold(book, Hold.Kind.SUSPECTS, {"contacts": count, "of": count + remaining}, now)
     book.complete_pass, book.complete_started, book.complete_at = book.pass_number, book.pass_started, now
-    book.complete_fields, book.full_wanted, book.problem = book.fields, False, ""
+    book.complete_fields, book.problem, book.empty_accepted = book.fields, "", False
     record_pass(book, remaining, count, now=now)
 
 
@@ -247,7 +280,7 @@ def updated(book: Book, old: Record | None, one: Observed, fields: Mapping[str, 
             old.written_at,
             old.marker,
         )
-    row.etag, row.problem, row.seen_pass = one.etag[:300], one.problem[:500], book.pass_number
+    row.etag, row.problem, row.seen_pass = one.etag[:300], clean_text(one.problem)[:500], book.pass_number
     row.marker = one.marker or row.marker
     if not one.problem:
         values, problems = cleaned(fields, one.values)
@@ -300,7 +333,9 @@ def touch(book: Book, existing: Mapping[str, Record], rows: Sequence[Record]) ->
 
 
 def mark_gone(slice: Slice, book: Book, remote_ids: Sequence[str]) -> int:
-    """Records that the app itself calls deleted."""
+    """Records that the app itself calls deleted. One that we never saw is kept in mind while a create of ours is not
+    settled: it may be what became of it."""
+    bury_unseen(slice, book, remote_ids)
     rows = list(
         Record.objects.filter(book=book, remote_id__in=list(remote_ids), state__in=["live", "suspect"]).values_list(
             "pk", "match_key"
@@ -312,13 +347,34 @@ def mark_gone(slice: Slice, book: Book, remote_ids: Sequence[str]) -> int:
     return len(rows)
 
 
+def bury_unseen(slice: Slice, book: Book, remote_ids: Sequence[str]) -> None:
+    if not remote_ids or not Change.objects.filter(book=book, state="sending", operation="create").exists():
+        return
+    known = set(Record.objects.filter(book=book, remote_id__in=list(remote_ids)).values_list("remote_id", flat=True))
+    unseen, now = [one for one in remote_ids if one not in known], slice.now()
+    first = next_sequence(book, len(unseen)) if unseen else 0
+    Record.objects.bulk_create(
+        Record(
+            book=book,
+            remote_id=remote_id,
+            state=Record.State.GONE,
+            sequence=first + index,
+            first_seen_at=now,
+            observed_at=now,
+            seen_pass=book.pass_number,
+        )
+        for index, remote_id in enumerate(unseen)
+    )
+
+
 def wake(book: Book, keys: set[str], now) -> None:  # type: ignore[no-untyped-def]
     """A new, gone or re-keyed record can change the verdict on every unpaired contact with its key, on either side."""
     if not keys:
         return
     for part in chunks(sorted(keys), 400):
         one_sided = Q(left__match_key__in=part, right__isnull=True) | Q(right__match_key__in=part, left__isnull=True)
-        links = Link.objects.filter(one_sided, connection__sides__book=book, next_attempt_at__isnull=True)
+        asleep = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__gt=now)
+        links = Link.objects.filter(one_sided & asleep, connection__sides__book=book)
         links.exclude(state__in=["superseded", "erased"]).update(next_attempt_at=now)
 
 
@@ -338,18 +394,23 @@ def confirm_suspects(reader: Reader, book: Book) -> None:
     size = max(1, reader.connector.app.capabilities.read_batch)
     for part in chunks(suspects, min(size, READ_AT_ONCE)):
         reader.slice.check_time()
-        found = read(reader, book, part)
+        found = read_patiently(reader.connector, book, part)
         with reader.slice.transaction():
             store(reader.slice, book, [one for one in found.values() if one is not None])
             mark_gone(reader.slice, book, [remote_id for remote_id, one in found.items() if one is None])
 
 
-def read(reader: Reader, book: Book, remote_ids: Sequence[str]) -> dict[str, Observed | None]:
-    """The records as they are now by id; None for one that is proven gone."""
-    if len(remote_ids) == 1:
-        try:
-            return {remote_ids[0]: reader.connector.read(book.remote_id, remote_ids[0], book.fields)}
-        except RecordGone:
-            return {remote_ids[0]: None}
-    found = reader.connector.read_many(book.remote_id, remote_ids, book.fields)
-    return dict(zip(remote_ids, found, strict=True))
+def read_patiently(connector: Connector, book: Book, remote_ids: Sequence[str]) -> dict[str, Observed | None]:
+    """The records as they are now by id, None for one that is proven gone. One that cannot be read is left out, and
+    keeps no other from being read."""
+    try:
+        if len(remote_ids) > 1:
+            found = connector.read_many(book.remote_id, remote_ids, book.fields)
+            return dict(zip(remote_ids, found, strict=True))
+        return {remote_ids[0]: connector.read(book.remote_id, remote_ids[0], book.fields)}
+    except RecordGone:
+        return {remote_ids[0]: None}
+    except (Transient, Rejected):
+        if len(remote_ids) == 1:
+            return {}
+    return {key: one for part in remote_ids for key, one in read_patiently(connector, book, [part]).items()}

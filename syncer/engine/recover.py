@@ -2,21 +2,21 @@
 for whichever connection sent them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from connections.fieldtypes import same
 from connections.models import Connection
 from connections.models.connection import SideName
 from syncer.audit.chain import append
-from syncer.connectors.base import Connector, Observed, Operation, Outcome, RecordGone, Value, Write, WriteResult
+from syncer.connectors.base import Connector, Observed, Operation, Outcome, Value, Write, WriteResult
 from syncer.engine.holds import sync_link_holds
 from syncer.engine.planner import Held
-from syncer.engine.pull import mark_gone
+from syncer.engine.pull import mark_gone, read_patiently
 from syncer.engine.rows import save_all
 from syncer.engine.settle import settle
 from syncer.engine.setup import Setup, fields_from, load
 from syncer.engine.slice import Slice
-from syncer.engine.values import cleaned
+from syncer.engine.values import cleaned, tag_keys
 from syncer.models import Book, Change, Link, Record
 
 AT_ONCE = 100
@@ -71,10 +71,12 @@ def updates(connector: Connector, book: Book, changes: Sequence[Change]) -> list
     """All as sent: done. Anything else: lost, and planned again from what stands there."""
     mine = [change for change in changes if change.operation != Change.Operation.CREATE and change.record is not None]
     ids = [change.record.remote_id for change in mine if change.record is not None]
-    now = dict(zip(ids, read_all(connector, book, ids), strict=True))
+    now = read_all(connector, book, ids)
     found: list[Found] = []
     for change in mine:
         assert change.record is not None
+        if change.record.remote_id not in now:
+            continue
         observed = now[change.record.remote_id]
         if observed is None:
             found.append((change, WriteResult(Outcome.GONE, detail="deleted meanwhile"), Change.State.LOST))
@@ -85,22 +87,16 @@ def updates(connector: Connector, book: Book, changes: Sequence[Change]) -> list
     return found
 
 
-def read_all(connector: Connector, book: Book, ids: Sequence[str]) -> list[Observed | None]:
-    if len(ids) > 1:
-        return list(connector.read_many(book.remote_id, ids, book.fields))
-    return [read_one(connector, book, remote_id) for remote_id in ids]
-
-
-def read_one(connector: Connector, book: Book, remote_id: str) -> Observed | None:
-    try:
-        return connector.read(book.remote_id, remote_id, book.fields)
-    except RecordGone:
-        return None
+def read_all(connector: Connector, book: Book, ids: Sequence[str]) -> dict[str, Observed | None]:
+    """What can be read; its writes stay open for what cannot."""
+    return read_patiently(connector, book, ids) if ids else {}
 
 
 def as_sent(connector: Connector, book: Book, change: Change, observed: Observed) -> bool:
     fields = fields_from(book.schema)
     values, _ = cleaned(fields, observed.values)
+    if change.operation in (Change.Operation.TAG, Change.Operation.UNTAG):
+        return tag_arrived(change, values)
     return all(
         name in values
         and (
@@ -110,6 +106,13 @@ def as_sent(connector: Connector, book: Book, change: Change, observed: Observed
         for name, value in change.values.items()
         if name in fields
     )
+
+
+def tag_arrived(change: Change, values: Mapping[str, Value]) -> bool:
+    """The one tag that we set or took away is as we wanted it, whatever people did to the others since."""
+    name = next(iter(change.values))
+    was, sent = set(tag_keys(change.base[name])), set(tag_keys(change.values[name]))
+    return name in values and (was ^ sent) & set(tag_keys(values[name])) == sent - was
 
 
 # Creates
@@ -127,7 +130,11 @@ def by_id(connector: Connector, book: Book, changes: Sequence[Change]) -> list[F
     gone."""
     ids = [connector.created_id(book.remote_id, write_of(change)) for change in changes]
     found: list[Found] = []
-    for change, remote_id, observed in zip(changes, ids, read_all(connector, book, ids), strict=True):
+    now = read_all(connector, book, ids)
+    for change, remote_id in zip(changes, ids, strict=True):
+        if remote_id not in now:
+            continue
+        observed = now[remote_id]
         if observed is not None:
             found.append((change, WriteResult(Outcome.DONE, observed), Change.State.RECOVERED))
         elif (gone := seen_and_gone(book, remote_id)) is not None:

@@ -16,11 +16,12 @@ from django.db.models import Count
 from connections.models import Account, Connection
 from portal.clock import Clock
 from syncer.audit.chain import JSON, Entry, append, count_quiet_run
+from syncer.audit.format import clean_text
 from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
-from syncer.engine.apply import Paused, Stopped, apply_all
-from syncer.engine.holds import open_connection_hold
+from syncer.engine.apply import Paused, Stopped, apply_all, drop
+from syncer.engine.holds import close, open_connection_hold, resolved_entry
 from syncer.engine.plan import NotReady, begin, check_ready, needs_review, over_limits, plan_all, record, seal
-from syncer.engine.pull import Reader, confirm_suspects, pull
+from syncer.engine.pull import Reader, chunks, confirm_suspects, pull
 from syncer.engine.recover import connectors_by_side, recover
 from syncer.engine.setup import ensure_sides, load
 from syncer.engine.slice import Connect, OutOfTime, Slice, Watch
@@ -115,11 +116,10 @@ def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> O
         outcome = pause(slice, run, str(spent), spent.until)
     except RateLimited as limited:
         outcome = pause(slice, run, str(limited), block(slice, connection, limited))
-    except (AuthFailed, Misconfigured) as refused:
-        needs_authorization(slice, connection, refused)
-        outcome = fail(slice, connection, run, type(refused).__name__, str(refused))
     except ConnectorError as error:
-        outcome = fail(slice, connection, run, type(error).__name__, str(error))
+        if isinstance(error, AuthFailed | Misconfigured):
+            needs_authorization(slice, connection, error)
+        outcome = stumble(slice, connection, run, error)
     except LeaseLost:
         return Outcome("lost", "another worker took over", slice.now() + timedelta(seconds=15))
     return outcome
@@ -151,6 +151,8 @@ def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
         with slice.at(book.account_id):
             confirm_suspects(Reader(slice, slice.connectors[book.account_id]), book)
     if connection.state != Connection.State.ACTIVE and not run.dry_run:
+        if run.changes.filter(state=Change.State.PLANNED).exists():
+            raise Stopped("the connection was paused")
         return finish(slice, connection, run, "paused: only what was under way was settled")
     if run.version != connection.version:
         raise Stopped("the connection was edited")
@@ -189,17 +191,21 @@ def close_plan(
     connection: Connection, plan: SyncRun, status: SyncRun.Status, reason: str, actor: str, now: datetime
 ) -> None:
     """End an open plan without carrying it out, in the caller's transaction: its links are judged again."""
-    changes = plan.changes.filter(state__in=["planned", "held"])
-    Link.objects.filter(changes__in=changes).update(next_attempt_at=now)
-    changes.update(state=Change.State.SUPERSEDED, settled_at=now)
-    Hold.objects.filter(connection=connection, kind=Hold.Kind.GUARD, resolved__isnull=True).update(
-        resolved=now, resolution=status.value, resolver=actor
-    )
+    leave_unsent(plan, now)
+    holds = list(Hold.objects.filter(connection=connection, kind=Hold.Kind.GUARD, resolved__isnull=True))
+    close(holds, status.value, actor, now)
     plan.status, plan.phase, plan.error, plan.finished = status, SyncRun.Phase.END, reason, now
     plan.save()
     header, payload = {"status": status.value}, {"reason": reason}
     entry = Entry("run.finished", actor, header, payload, connection=connection.code, run=plan.code)
-    append(connection.chain, [entry], now)
+    append(connection.chain, [*(resolved_entry(hold, connection.code) for hold in holds), entry], now)
+
+
+def leave_unsent(run: SyncRun, now: datetime) -> None:
+    """What was planned and not sent is judged again."""
+    unsent = list(run.changes.filter(state__in=["planned", "held"]).only("pk", "link_id", "operation", "record_id"))
+    for part in chunks(unsent, 400):
+        drop(part, Change.State.SUPERSEDED, now)
 
 
 def after_planning(slice: Slice, setup, run: SyncRun) -> Outcome | None:  # type: ignore[no-untyped-def]
@@ -207,7 +213,7 @@ def after_planning(slice: Slice, setup, run: SyncRun) -> Outcome | None:  # type
     with slice.transaction():
         count = seal(run)
         run.attempts = 0
-        held = [str(breach) for breach in over_limits(setup, run, slice)] if not run.released else []
+        held = [str(breach) for breach in over_limits(setup, run, slice)] if count and not run.released else []
         review = run.dry_run or needs_review(setup.connection)
         if count and (held or review) and not run.released:
             return show(slice, setup.connection, run, held)
@@ -310,25 +316,32 @@ def counted(run: SyncRun) -> dict[str, object]:
 
 
 def supersede(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> Outcome:
+    again_at = slice.now() if Connection.objects.get(pk=connection.pk).state == Connection.State.ACTIVE else None
     if not run.recorded and not run.changes.exists():
         with slice.transaction():
             run.delete()
-        return Outcome("quiet", reason, slice.now())
+        return Outcome("quiet", reason, again_at)
     end_plan(slice, connection, run, SyncRun.Status.SUPERSEDED, reason)
-    return Outcome("superseded", reason, slice.now(), run)
+    return Outcome("superseded", reason, again_at, run)
 
 
 def fail(slice: Slice, connection: Connection, run: SyncRun, kind: str, reason: str) -> Outcome:
     """The run ends here; what it had planned is judged again by the next."""
     now = slice.now()
     with slice.transaction():
-        changes = run.changes.filter(state__in=["planned", "held"])
-        Link.objects.filter(changes__in=changes).update(next_attempt_at=now)
-        changes.update(state=Change.State.SUPERSEDED, settled_at=now)
+        leave_unsent(run, now)
         run.status, run.error_kind, run.counts = SyncRun.Status.FAILED, kind, counted(run)
         close_run(slice, connection, run, reason)
     log.warning("Run %s of connection %s failed: %s", run.code, connection.code, kind)
     return Outcome("failed", reason, run=run)
+
+
+def stumble(slice: Slice, connection: Connection, run: SyncRun, error: ConnectorError) -> Outcome:
+    """An app failed. A plan that is being carried out stays as it was approved and goes on later; else the run ends."""
+    reason = clean_text(str(error))
+    if run.phase == SyncRun.Phase.APPLY:
+        return pause(slice, run, reason, slice.now() + RETRY)
+    return fail(slice, connection, run, type(error).__name__, reason)
 
 
 def block(slice: Slice, connection: Connection, limited: RateLimited) -> datetime:
@@ -356,7 +369,7 @@ def needs_authorization(slice: Slice, connection: Connection, error: ConnectorEr
     now = slice.now()
     with transaction.atomic():
         Account.objects.filter(pk=account.pk).update(
-            status=Account.Status.NEEDS_AUTHORIZATION, status_text=str(error), checked_at=now
+            status=Account.Status.NEEDS_AUTHORIZATION, status_text=clean_text(str(error)), checked_at=now
         )
         header = {"account": str(account.code), "app": account.app, "error": type(error).__name__}
         append("portal", [Entry("account.failed", "system", header)], now)

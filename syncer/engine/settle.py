@@ -3,20 +3,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connections.fieldtypes import fold
 from connections.models.connection import SideName
 from syncer.audit.chain import Entry
-from syncer.connectors.base import Observed, Outcome, Value, WriteResult
+from syncer.audit.format import clean_text
+from syncer.connectors.base import Outcome, Value, WriteResult
+from syncer.engine.holds import close, resolved_entry
 from syncer.engine.planner import Line
 from syncer.engine.pull import store, take_sequences
 from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
 from syncer.engine.slice import Slice
 from syncer.engine.values import tag_keys
-from syncer.models import Change, Link, Record
+from syncer.models import Change, Hold, Link, Record
 from syncer.models.link import ENDED
+
+MOST_TRIES = 3
+FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=24)
+"""How soon a failing contact is tried again: doubled with each attempt, for ever."""
 
 
 @dataclass
@@ -47,7 +53,9 @@ def settle(
     suspect(book, [change.record for change, result in results if result.outcome == Outcome.GONE])
     save_all(settled.links, LINK_FIELDS)
     save_all(settled.changes, ["state", "detail", "settled_at", "record", "attempts"])
-    return settled.entries
+    if how == Change.State.DONE or not settled.changes:
+        return settled.entries
+    return [*settled.entries, *close_questions(settled.changes, now)]
 
 
 def end_one_sided(setup: Setup, settled: Settled) -> None:
@@ -88,7 +96,7 @@ def settle_one(
         link.reason, link.updated_at = "sent; the app's answer did not arrive, so we look before we go on", now
         settled.links.append(link)
         return
-    change.detail, change.settled_at = result.detail[:500], now
+    change.detail, change.settled_at = clean_text(result.detail)[:500], now
     if result.outcome == Outcome.DONE:
         change.state = how
         done(setup, change, result, records, now)
@@ -96,8 +104,7 @@ def settle_one(
         change.state = Change.State.REFUSED
         refused(link, change, result)
     elif result.outcome == Outcome.NOT_SENT:
-        change.state = Change.State.PLANNED
-        link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
+        not_sent(link, change, now)
     else:
         change.state = Change.State.LOST if how == Change.State.LOST else Change.State.STALE
         link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
@@ -108,19 +115,38 @@ def settle_one(
     settled.entries.append(result_entry(setup, change, result))
 
 
+def close_questions(changes: Sequence[Change], now: datetime) -> list[Entry]:
+    """The outcome is known now: nobody needs to say whether it was created."""
+    links = [change.link_id for change in changes]
+    holds = list(Hold.objects.filter(link__in=links, kind=Hold.Kind.CREATE_UNKNOWN, resolved__isnull=True))
+    close(holds, "the cause is gone", "system", now)
+    return [resolved_entry(hold, changes[0].run.connection.code) for hold in holds]
+
+
+def not_sent(link: Link, change: Change, now: datetime) -> None:
+    """Sent once more with the next batch; what the app does not take time and again stops nobody else."""
+    link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
+    change.state = Change.State.PLANNED
+    if change.attempts >= MOST_TRIES:
+        change.state = Change.State.SUPERSEDED
+        link.state, link.attempts = Link.State.FAILING, link.attempts + 1
+        link.reason = change.detail or "the app did not take it"
+        link.next_attempt_at = now + min(FIRST_RETRY * 2 ** min(link.attempts - 1, 12), LONGEST_RETRY)
+
+
 def refused(link: Link, change: Change, result: WriteResult) -> None:
     """The same value is not sent again until it, or what the app says of its fields, changes."""
     link.state, link.refused, link.attempts = Link.State.FAILING, change.digest, link.attempts + 1
-    link.reason, link.next_attempt_at = (result.detail or "the app refused it")[:500], None
+    link.reason, link.next_attempt_at = change.detail or "the app refused it", None
 
 
 def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str, Record], now: datetime) -> None:
     link, side = change.link, change.side
     assert result.observed is not None
     record = records[result.observed.remote_id]
+    change.record = record
     if change.operation == Change.Operation.CREATE:
         setattr(link, side, record)
-        change.record = record
     link.state = Link.State.IN_SYNC
     link.reason, link.attempts, link.refused, link.next_attempt_at = "", 0, "", None
     if change.operation == Change.Operation.TAG:
@@ -207,19 +233,17 @@ def reason_codes(change: Change) -> list[dict[str, str]]:
 
 def result_entry(setup: Setup, change: Change, result: WriteResult) -> Entry:
     header = {"change": str(change.key), "outcome": str(result.outcome), "state": change.state}
-    payload: dict[str, object] = {"detail": result.detail, "field": result.field}
+    payload: dict[str, object] = {"detail": change.detail, "field": result.field}
     if result.observed is not None:
-        payload |= {"remote_id": result.observed.remote_id, "stored": stored_differently(change, result.observed)}
+        payload |= {"remote_id": result.observed.remote_id}
+    if result.outcome == Outcome.DONE and change.record is not None:
+        payload |= {"stored": stored_differently(change, change.record.values)}
     return entry(setup, "write.result", change, header, payload)
 
 
-def stored_differently(change: Change, observed: Observed) -> dict[str, Value]:
+def stored_differently(change: Change, shown: Mapping[str, Value]) -> dict[str, Value]:
     """What the app shows other than what we sent."""
-    return {
-        name: observed.values[name]
-        for name, value in change.values.items()
-        if name in observed.values and observed.values[name] != value
-    }
+    return {name: shown[name] for name, value in change.values.items() if name in shown and shown[name] != value}
 
 
 def entry(setup: Setup, kind: str, change: Change, header: dict, payload: dict) -> Entry:  # type: ignore[type-arg]

@@ -6,7 +6,7 @@ from typing import Any
 
 from connections.conditions import Condition, Rule
 from connections.fieldtypes import fold
-from connections.models import Connection, FieldMapping
+from connections.models import ConfigVersion, Connection, FieldMapping
 from connections.models import Rule as RuleRow
 from connections.models.connection import SIDES, SideName
 from syncer.connectors.base import Capabilities, Connector, Field, FieldType, Role, Value
@@ -162,6 +162,14 @@ def reserved_tags(connection: Connection) -> frozenset[str]:
             if action.kind in ("add_tag", "remove_tag") and isinstance(action.value, str):
                 tags.add(fold(action.value))
     return frozenset(tags)
+
+
+def schema_outdated(book: Book) -> bool:
+    """Never read, or a connection was edited since: a field may be mapped that was not there then."""
+    if book.schema_at is None:
+        return True
+    edited = ConfigVersion.objects.filter(connection__sides__book=book, at__gte=book.schema_at)
+    return edited.exists()
 
 
 def wanted_fields(book: Book) -> list[str]:

@@ -35,6 +35,9 @@ class Book(models.Model):
     pulled_at = models.DateTimeField(null=True, blank=True)
     pull_wanted = models.BooleanField(default=False)
     full_wanted = models.BooleanField(default=False)
+    empty_accepted = models.BooleanField(
+        default=False, help_text="A person said that the book is empty: the next full pass may believe it."
+    )
     problem = models.CharField(max_length=500, blank=True, help_text="Why the last pass was not complete.")
 
     class Meta:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as configuration
+from django.contrib.auth.models import User
 from django.db import transaction
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -21,8 +22,9 @@ from portal.clock import SYSTEM
 from syncer import services as acts
 from syncer.engine.holds import open_book_hold
 from syncer.models import AccountLease, Book, Hold, Link, Record, SyncLog, SyncRun
-from tests.connections.office import ANNA, Office, office
+from tests.connections.office import ANNA, SECRETS, Office, office
 from tests.contract.carddav import vcard
+from tests.contract.salesmate import KEYS
 from tests.needs import browser as chromium
 from tests.needs import needs
 
@@ -30,6 +32,7 @@ pytestmark = [needs("chromium"), needs("radicale"), pytest.mark.django_db(transa
 SIZES = ((1280, 900), (390, 844))
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+LABELS = ("Access key", "Secret key", "Session key")
 WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -111,8 +114,8 @@ def sample(acme: Office) -> list[str]:
     for model, thing in configured.items():
         found += [page_of(model), page_of(model, what="add"), page_of(model, thing)]
         found += [page_of(model, thing, "delete"), page_of(model, thing, "history")]
-    for model, thing in done.items():
-        found += [page_of(model), page_of(model, thing)]
+    for model, row in done.items():
+        found += [page_of(model), page_of(model, row)]
     found += [f"/admin/connections/account/add/?app={app}" for app in ("salesmate", "carddav")]
     found += [page_of("connections/account", connection.left_account)]
     found += [f"/admin/connections/connection/add/?left_account={left}&right_account={right}"]
@@ -162,4 +165,36 @@ def test_every_page_opens_whole(acme: Office, live_server: LiveServer, width: in
         seen.watch(page)
         visit(page, live_server.url, addresses, width, seen)
         found.close()
-    assert seen.problems == []
+    assert seen.problems == [], "\n".join(seen.problems)
+
+
+def test_somebody_signs_in_and_connects_an_account(acme: Office, live_server: LiveServer) -> None:
+    anna = User.objects.get(username=ANNA)
+    anna.set_password("a-long-password")
+    anna.save()
+    seen = Seen(live_server.url)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--disable-sync"])
+        page = opened(found, live_server.url, *SIZES[0], session="")
+        seen.watch(page)
+        page.goto(live_server.url)
+        picture(page, "login")
+        page.get_by_label("Username").fill(ANNA)
+        page.get_by_label("Password").fill("a-long-password")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("link", name="Accounts", exact=True).click()
+        page.get_by_role("link", name="Add account").click()
+        page.get_by_role("link", name="Salesmate").click()
+        page.get_by_label("Client").select_option("Acme")
+        for label, value in (("Name", "CRM"), ("Subdomain", "acme"), *zip(LABELS, KEYS.values(), strict=True)):
+            page.get_by_label(label).fill(value)
+        page.get_by_role("button", name="Save", exact=True).click()
+        messages = page.locator(".messagelist").inner_text()
+        page.get_by_role("button", name="Check again").click()
+        again = page.locator(".messagelist").inner_text()
+        shown = page.content()
+        found.close()
+    assert "Connected as" in messages
+    assert again.startswith("Connected as")
+    assert not any(secret in shown for secret in SECRETS)
+    assert seen.problems == [], "\n".join(seen.problems)

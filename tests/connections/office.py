@@ -15,6 +15,7 @@ from connections import services
 from connections.models import Account, Client, Connection, Membership
 from portal.clock import SYSTEM
 from syncer.engine.run import Worker, run_slice
+from syncer.models import SyncLog
 from tests.contract.carddav import vcard
 from tests.contract.radicale import USERS, Radicale
 from tests.contract.salesmate import KEYS, Bench, bench
@@ -152,3 +153,41 @@ def sent_value(value: Any) -> Any:
     if value is None:
         return ""
     return getattr(value, "pk", value)
+
+
+def members(*rows: dict[str, Any]) -> dict[str, Any]:
+    sent: dict[str, Any] = {"memberships-TOTAL_FORMS": len(rows), "memberships-INITIAL_FORMS": 0}
+    for number, row in enumerate(rows):
+        sent |= {f"memberships-{number}-{name}": value for name, value in row.items()}
+    return sent
+
+
+def connection_sent(acme: Office, left: Account, right: Account, **changes: Any) -> dict[str, Any]:
+    sent = {
+        "client": acme.acme.pk,
+        "name": "Cards and CRM",
+        "left_account": left.pk,
+        "left_book": "/alice/book/",
+        "right_account": right.pk,
+        "right_book": "contacts",
+        "direction": "both",
+        "winner": "left",
+        "avoid_duplicates": "on",
+        "sync_deletions": "off",
+        "sync_unsubscribes": "off",
+        "trash_tag": "PieSync Trash",
+        "unsubscribe_tag": "PieSync Unsubscribes",
+        "interval": "300",
+        "review": "changes",
+        "limits": "{}",
+        "right_owner": "1",
+    }
+    return {**sent, **changes}
+
+
+def kinds(actor: str = ANNA) -> list[str]:
+    return list(SyncLog.objects.filter(actor=actor).order_by("pk").values_list("kind", flat=True))
+
+
+def url(model: str, obj: Any = None, what: str = "change") -> str:
+    return f"/admin/connections/{model}/" + (f"{obj.pk}/{what}/" if obj is not None else "add/")

@@ -271,3 +271,23 @@ def test_no_page_holds_a_secret(acme: Office) -> None:
         for address in (url(model), url(model, thing)):
             html = acme.browser.get(address).content.decode()
             assert not any(secret in html for secret in SECRETS), address
+
+
+def test_every_link_leads_somewhere(acme: Office) -> None:
+    connection = acme.first_plan()
+    plan = the_plan()
+    acme.browser.post(url("syncrun", plan, "act/approve"), {"digest": plan.plan_digest})
+    acme.sync(connection)
+    pages = [url(model, thing) for model, thing in things(connection).items()] + [url(model) for model in MODELS]
+    configured = {"client": connection.client, "account": connection.left_account, "connection": connection}
+    pages += [f"/admin/connections/{model}/{thing.pk}/change/" for model, thing in configured.items()]
+    found = {(page, unescape(link)) for page in pages for link in links(acme.browser.get(page).content.decode())}
+    assert len(found) > 100
+    for page, link in sorted(found):
+        target = link if link.startswith("/") else page + link
+        assert acme.browser.get(target, follow=True).status_code == 200, (page, link)
+
+
+def links(html: str) -> list[str]:
+    content = html[html.index('id="content"') :]
+    return [link for link in re.findall(r'<a [^>]*href="([^"#]+)"', content) if link.startswith(("/", "?"))]

@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 from argparse import SUPPRESS
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ from syncer.services import approve
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 TRIES = 5
+NEWS_SECONDS = 2.0
+NEW_TITLES = ("Lighthouse keeper", "Ship chandler")
 ENDED_WELL = (SyncRun.Status.DONE, SyncRun.Status.PARTIAL)
 
 
@@ -85,9 +89,9 @@ class Command(BaseCommand):
             connection = self.set_up()
             self.bring_in_sync(connection)
             self.sum_up(connection, SYSTEM.monotonic() - began)
-            news = News(connection, self.say)
+            news = News(connection, self.say, SYSTEM)
             while True:
-                self.wait(1.0)
+                self.wait(NEWS_SECONDS)
                 news.tell()
         except Halted:
             self.say("Stopping; what is being done now may finish. Ctrl-C again ends it at once.")
@@ -217,22 +221,31 @@ class Command(BaseCommand):
 
     def things_to_try(self, connection: Connection) -> list[str]:
         """One edit on either side, of two contacts that are in both."""
-        synced = Link.objects.filter(connection=connection, state=Link.State.IN_SYNC).select_related("left", "right")
-        titled = synced.exclude(left__values__title=None).filter(left__remote_id__contains="demo-").order_by("pk")
-        pair = list(titled[:2])
-        if len(pair) < 2 or pair[0].left is None or pair[1].right is None:
+        pair = list(islice(editable(connection), 2))
+        if len(pair) < 2:
             return []
-        card = self.dav.at(pair[0].left.remote_id)
+        (left, _), (_, right) = pair
+        card = self.dav.at(left)
+        contact = f"{self.salesmate.url}/_sandbox/contacts/{right}"
         login = f"curl -s -u {self.dav.user}:{self.dav.password}"
-        contact = f"{self.salesmate.url}/_sandbox/contacts/{pair[1].right.remote_id}"
-        sync = f"ENV_FILE={place.short(self.folder / place.ENV)} .venv/bin/python manage.py sync '{connection}'"
         return [
             "Change a contact on either side and watch it travel, within two minutes or at once by the last line:",
-            f"  {login} {card} | sed 's/^TITLE:.*/TITLE:Lighthouse keeper/' |",
+            f"  {login} {card} | sed 's/^TITLE:.*/TITLE:{NEW_TITLES[0]}/' |",
             f"    {login} -X PUT -H 'Content-Type: text/vcard' --data-binary @- {card}",
-            f"""  curl -X PATCH {contact} -d '{{"designation": "Ship chandler"}}'""",
-            f"  {sync}",
+            f"""  curl -X PATCH {contact} -d '{{"designation": "{NEW_TITLES[1]}"}}'""",
+            f"  ENV_FILE={place.short(self.folder / place.ENV)} .venv/bin/python manage.py sync '{connection}'",
         ]
+
+
+def editable(connection: Connection) -> Iterator[tuple[str, str]]:
+    """(left, right) ids of pairs whose card has a title that stands on one line and is not one of ours."""
+    links = Link.objects.filter(connection=connection, state=Link.State.IN_SYNC, left__remote_id__contains="demo-")
+    for link in links.select_related("left", "right").order_by("pk").iterator():
+        if link.left is None or link.right is None:
+            continue
+        title = link.left.values.get("title")
+        if isinstance(title, str) and len(title) < 20 and title not in NEW_TITLES:
+            yield link.left.remote_id, link.right.remote_id
 
 
 def start_over(folder: Path) -> None:

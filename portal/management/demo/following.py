@@ -1,22 +1,27 @@
 """Watching what the worker does, by the rows it leaves: the demo itself syncs nothing."""
 
+import math
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 from tqdm import tqdm
 
 from connections.models import Connection
 from connections.services import Refused
 from portal.clock import Clock
+from portal.management.demo.place import alive
 from syncer.engine.run import OPEN_PLAN, UNDER_WAY
-from syncer.models import Record, SyncRun
+from syncer.models import AccountLease, Record, SyncRun
 from syncer.services import request_sync
 from syncer.tasks import enqueue
 
 LINE_SECONDS = 4.0
+ACCOUNTS = ("connection__left_account", "connection__right_account")
 WORDS = {SyncRun.Phase.PULL: "Reading", SyncRun.Phase.PLAN: "Planning", SyncRun.Phase.APPLY: "Syncing"}
 
 
@@ -34,12 +39,25 @@ def step_of(run: SyncRun) -> Step:
     what = WORDS.get(SyncRun.Phase(run.phase), "Finishing")
     if run.status == SyncRun.Status.QUEUED:
         return Step("Waiting for the worker", 0, 0, "")
+    if leased_to_the_dead(run.connection):
+        return Step("Waiting for the lease of a worker that was killed to run out (a minute at most)", 0, 0, "")
     if run.phase == SyncRun.Phase.APPLY:
         return Step(what, run.progress_done, run.progress_total, "changes")
     if run.phase == SyncRun.Phase.PLAN:
         return Step(what, run.left_position + run.right_position, run.left_target + run.right_target, "contacts")
     accounts = (run.connection.left_account_id, run.connection.right_account_id)
     return Step(what, Record.objects.filter(book__account__in=accounts).count(), 0, "contacts")
+
+
+def leased_to_the_dead(connection: Connection) -> bool:
+    """Whether a worker of this machine holds the accounts and is there no more: nobody may touch them until then."""
+    keys = (connection.left_account.lease_key, connection.right_account.lease_key)
+    held = AccountLease.objects.filter(key__in=keys, expires_at__gt=Now()).exclude(holder="")
+    for holder in held.values_list("holder", flat=True):
+        host, _, number = holder.rpartition(":")
+        if host == socket.gethostname() and number.isdigit() and not alive(int(number)):
+            return True
+    return False
 
 
 class Progress:
@@ -49,17 +67,18 @@ class Progress:
         self._say, self._clock = say, clock
         self._terminal = sys.stderr.isatty()
         self._bar: Any = None
-        self._what, self._began, self._next_line = "", 0.0, 0.0
+        self._what, self._began, self._first, self._next_line = "", 0.0, 0, 0.0
 
     def show(self, step: Step) -> None:
         now = self._clock.monotonic()
         if step.what != self._what:
             self.close()
-            self._what, self._began, self._next_line = step.what, now, now + LINE_SECONDS
+            self._what, self._began, self._first, self._next_line = step.what, now, step.done, now + LINE_SECONDS
             if self._terminal:
                 self._bar = tqdm(
                     desc=f"  {step.what:<22}",
                     total=step.total or None,
+                    initial=step.done,
                     unit=f" {step.unit}",
                     bar_format=None if step.unit else "{desc}",
                     leave=False,
@@ -70,17 +89,18 @@ class Progress:
             self._bar.update(step.done - self._bar.n)
             self._bar.refresh()
         elif now >= self._next_line:
-            self._next_line = now + LINE_SECONDS
-            self._say(line_of(step, now - self._began))
+            self._next_line = now + LINE_SECONDS if step.unit else math.inf
+            self._say(line_of(step, step.done - self._first, now - self._began))
 
     def close(self) -> None:
+        self._what = ""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
-def line_of(step: Step, seconds: float) -> str:
-    rate = f" ({step.done / seconds:.0f}/s)" if step.done and seconds else ""
+def line_of(step: Step, gained: int, seconds: float) -> str:
+    rate = f" ({gained / seconds:.0f}/s)" if gained and seconds else ""
     amount = f"{step.done} of {step.total}" if step.total else f"{step.done}"
     return f"  {step.what}: {amount} {step.unit}{rate}" if step.unit else f"  {step.what}"
 
@@ -90,7 +110,7 @@ def follow(run: SyncRun, progress: Progress, wait: Callable[[], None]) -> SyncRu
     pauses a little, and raises to leave it at that."""
     try:
         while True:
-            now = SyncRun.objects.select_related("connection").filter(pk=run.pk).first()
+            now = SyncRun.objects.select_related(*ACCOUNTS).filter(pk=run.pk).first()
             if now is None or now.status not in UNDER_WAY:
                 return now
             progress.show(step_of(now))

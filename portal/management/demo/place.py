@@ -155,7 +155,7 @@ def refuse_taken(folder: Path, ports: Mapping[int, str]) -> None:
 
 
 def _left(folder: Path) -> str:
-    left = [pid for name, pid in _running(folder).items() if name != "demo" and _alive(pid)]
+    left = [pid for name, pid in _running(folder).items() if name != "demo" and alive(pid)]
     if not left:
         return ""
     return f"A demo that was killed may have left its programs (kill {' '.join(map(str, left))}). "
@@ -169,7 +169,8 @@ def _running(folder: Path) -> dict[str, int]:
     return {str(name): pid for name, pid in found.items() if isinstance(pid, int)} if isinstance(found, dict) else {}
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of ours has this number."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):

@@ -7,7 +7,7 @@ from io import StringIO
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Sum
 
 from connections.models import Connection
 from connections.models.connection import SIDES
@@ -22,6 +22,7 @@ DONE = ("done", "recovered")
 VERBS = {"create": "created", "update": "updated", "tag": "tagged", "untag": "untagged", "link": "linked"}
 NAMES = (Role.GIVEN, Role.FAMILY)
 WIDTH = 60
+MOST_NEWS = 10
 
 
 def app_labels(connection: Connection) -> dict[str, str]:
@@ -183,20 +184,19 @@ def summary_lines(connection: Connection, clock: Clock) -> list[str]:
 
 
 class News:
-    """Tells what runs did since it was made."""
+    """Tells what runs did since it was made, at most MOST_NEWS changes at a time."""
 
-    def __init__(self, connection: Connection, say: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, say: Callable[[str], None], clock: Clock) -> None:
         self._connection, self._say, self._names = connection, say, Names()
-        self._seen = self._changes().order_by("-pk").values_list("pk", flat=True).first() or 0
         self._labels = app_labels(connection)
-
-    def _changes(self) -> QuerySet[Change]:
-        return Change.objects.filter(run__connection=self._connection, state__in=DONE)
+        self._since, self._told = clock.now(), set[int]()
 
     def tell(self) -> None:
-        fresh = self._changes().filter(pk__gt=self._seen).select_related("link__left", "link__right").order_by("pk")
-        for change in fresh:
-            self._seen = change.pk
-            verb = VERBS[change.operation]
-            at = f"{change.settled_at:%H:%M:%S} UTC  " if change.settled_at else ""
-            self._say(f"{at}{verb} in {self._labels[change.side]}: {change_line(change, self._names)}")
+        done = Change.objects.filter(run__connection=self._connection, state__in=DONE, settled_at__gte=self._since)
+        fresh = list(done.exclude(pk__in=self._told).select_related("link__left", "link__right").order_by("pk"))
+        for change in fresh[:MOST_NEWS]:
+            what = f"{VERBS[change.operation]} in {self._labels[change.side]}: {change_line(change, self._names)}"
+            self._say(f"{change.settled_at:%H:%M:%S} UTC  {what}")
+        if len(fresh) > MOST_NEWS:
+            self._say(f"and {len(fresh) - MOST_NEWS} more")
+        self._told |= {change.pk for change in fresh}

@@ -65,8 +65,8 @@ class Passes:
         gone += [href for href, found in fetched.items() if found.gone]
         if len(rest) > PAGE:
             return Page(records, Position(at.start, token, asked[-1]).cursor(), False, gone)
-        rest, whole = resting(token), not listing.truncated
-        return Page(records, rest, whole, gone, complete=full and whole, finish=rest if whole else "")
+        at_rest, whole = resting(token), not listing.truncated
+        return Page(records, at_rest, whole, gone, complete=full and whole, finish=at_rest if whole else "")
 
     def _listing(self, reader: Reader, at: Position) -> Listing:
         if self._kept is not None and at.after != "" and self._kept[0] == (reader.book, at.start, at.token):

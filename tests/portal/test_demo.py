@@ -1,0 +1,237 @@
+"""`manage.py demo` as a newcomer meets it: with real programs, from an empty folder to contacts that travel."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from portal.clock import SYSTEM
+from portal.management.demo import place
+from sandbox.carddav import CardDavServer
+from sandbox.crm import SalesmateServer
+from tests.needs import needs
+from tests.portal.test_run import descendants, gone
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEMO = [sys.executable, str(ROOT / "manage.py"), "demo"]
+PATIENCE = 150
+UP = "`make demo` goes on from here."
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+pytestmark = needs("radicale")
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@dataclass
+class Demo:
+    environment: dict[str, str]
+    folder: Path
+    out: Path
+
+    @contextmanager
+    def started(self, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Whatever happens, nothing of it is left."""
+        with self.out.open("wb") as out:
+            process = subprocess.Popen(
+                command or DEMO, env=self.environment, stdout=out, stderr=out, start_new_session=True
+            )
+        try:
+            yield process
+        finally:
+            left = descendants(process.pid)
+            process.kill()
+            process.wait()
+            for child in [child for child in left if not gone(child)]:
+                os.kill(child, signal.SIGKILL)
+
+    def says(self) -> str:
+        return self.out.read_text()
+
+    def wait_for(self, process: "subprocess.Popen[bytes]", text: str) -> str:
+        deadline = SYSTEM.monotonic() + PATIENCE
+        while text not in self.says():
+            assert process.poll() is None, self.says()
+            assert SYSTEM.monotonic() < deadline, self.says()
+            threading.Event().wait(0.1)
+        return self.says()
+
+    def stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ctrl-C, after which no process may be left."""
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0, self.says()
+        assert [child for child in children if not gone(child)] == []
+        assert "Traceback" not in self.says()
+
+    @property
+    def dav(self) -> CardDavServer:
+        values = place.read(self.folder / "env")
+        port, password = int(values["DEMO_CARDDAV_PORT"]), values["DEMO_CARDDAV_PASSWORD"]
+        return CardDavServer(self.folder / "radicale", port, "harbour", password)
+
+    @property
+    def salesmate(self) -> SalesmateServer:
+        port = int(place.read(self.folder / "env")["DEMO_SALESMATE_PORT"])
+        return SalesmateServer(self.folder / "salesmate", port, 1)
+
+    def cards(self) -> list[str]:
+        whole = self.dav.ask("GET", self.dav.book).decode().replace("\r\n ", "")
+        return re.findall(r"BEGIN:VCARD.*?END:VCARD", whole, re.DOTALL)
+
+    def people(self) -> dict[str, dict[str, object]]:
+        return {str(row["email"]).lower(): row for row in self.salesmate.side_door("GET", "contacts")}
+
+    def writes_to_salesmate(self) -> int:
+        lines = (self.folder / "salesmate" / "requests.jsonl").read_text().splitlines()
+        seen = [json.loads(line) for line in lines]
+        return sum(one["method"] in WRITES and not one["path"].endswith("/search") for one in seen)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Demo:
+    web, carddav, salesmate = free_ports(3)
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")}
+    environment = kept | {
+        "DATA_DIR": str(tmp_path),
+        "STATIC_ROOT": str(tmp_path / "static"),
+        "PORT": str(web),
+        "DEMO_CARDDAV_PORT": str(carddav),
+        "DEMO_SALESMATE_PORT": str(salesmate),
+        "DEMO_CONTACTS": "40",
+    }
+    return Demo(environment, tmp_path / "demo", tmp_path / "out")
+
+
+def emails(cards: list[str]) -> Counter[str]:
+    found = (re.search(r"^EMAIL[^:]*:(.*?)\r?$", card, re.MULTILINE) for card in cards)
+    return Counter(match[1].lower() for match in found if match is not None)
+
+
+def test_from_nothing_to_contacts_that_travel(demo: Demo) -> None:
+    with demo.started() as process:
+        text = demo.wait_for(process, UP)
+        assert_both_sides_hold_everybody(demo)
+        assert_the_summary_says_why(text)
+        again = subprocess.run(DEMO, env=demo.environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert (again.returncode, "running already" in again.stderr) == (1, True)
+        demo.stop(process)
+    writes = demo.writes_to_salesmate()
+    with demo.started() as process:
+        began = SYSTEM.monotonic()
+        text = demo.wait_for(process, UP)
+        assert SYSTEM.monotonic() - began < 30
+        assert "Writing" not in text and "The plan" not in text
+        assert demo.writes_to_salesmate() == writes
+        edit_on_each_side(demo)
+        text = demo.wait_for(process, "Lighthouse keeper (changed")
+        text = demo.wait_for(process, "Ship chandler (changed")
+        assert_the_edits_arrived(demo)
+        assert "Nothing to do." in printed_sync(demo, text)
+        demo.stop(process)
+
+
+def assert_both_sides_hold_everybody(demo: Demo) -> None:
+    """But for those without an address, without a last name, and the second of twins."""
+    cards, people = demo.cards(), demo.people()
+    book = emails(cards)
+    nameless = {email for card in cards if "\nN:;" in card for email in emails([card])}
+    twins = {email for email, count in book.items() if count > 1}
+    assert set(book) - nameless - twins <= set(people)
+    assert len(set(people) - {""} - set(book)) == 1, "the twins of Salesmate stay there"
+    assert nameless and not nameless & set(people)
+    assert any("PHOTO" in card for card in cards) and any("X-ABSHOWAS" in card for card in cards)
+
+
+def assert_the_summary_says_why(text: str) -> None:
+    for words in (
+        "Last Name must not be empty",
+        "several contacts of this book have the same e-mail address",
+        "no e-mail address, and duplicates are to be avoided",
+        "are in order (verify_log)",
+        "user demo, password demo-",
+    ):
+        assert words in text, text
+
+
+def edit_on_each_side(demo: Demo) -> None:
+    """As the printed commands do."""
+    text = demo.says()
+    card = re.search(r"/(demo-\d+)\.vcf", text)
+    contact = re.search(r"contacts/(\d+) -d", text)
+    assert card is not None and contact is not None, text
+    old = demo.dav.read(card[1])
+    demo.dav.write(card[1], re.sub(r"(?m)^TITLE:.*$", "TITLE:Lighthouse keeper", old))
+    demo.salesmate.side_door("PATCH", f"contacts/{contact[1]}", {"designation": "Ship chandler"})
+
+
+def assert_the_edits_arrived(demo: Demo) -> None:
+    assert sum(row["designation"] == "Lighthouse keeper" for row in demo.people().values()) == 1
+    assert sum("TITLE:Ship chandler" in card for card in demo.cards()) == 1
+
+
+def printed_sync(demo: Demo, text: str) -> str:
+    """What the command that the demo shows says."""
+    line = next(line for line in text.splitlines() if "manage.py sync" in line)
+    variable, _, *words = shlex.split(line)
+    name, _, value = variable.partition("=")
+    command = [sys.executable, str(ROOT / "manage.py"), *words[1:]]
+    kept = {key: demo.environment[key] for key in ("PATH",) if key in demo.environment}
+    done = subprocess.run(command, env={**kept, name: value}, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_cut_off_at_any_moment_it_goes_on(demo: Demo) -> None:
+    demo.environment["DEMO_CONTACTS"] = "120"
+    for moment in ("Writing", "Approved"):
+        with demo.started() as process:
+            demo.wait_for(process, moment)
+            demo.stop(process)
+    with demo.started() as process:
+        text = demo.wait_for(process, UP)
+        found = emails(demo.cards())
+        assert max(found.values()) == 2 and list(found.values()).count(2) == 1, "none but the twins are there twice"
+        assert len(demo.people()) == len(demo.salesmate.side_door("GET", "contacts")) - 1
+        assert "are in order (verify_log)" in text
+        demo.stop(process)
+
+
+def test_a_taken_port_is_said_before_anything_starts(demo: Demo) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(demo.environment["DEMO_CARDDAV_PORT"])))
+        other.listen()
+        done = subprocess.run(DEMO, env=demo.environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "make demo DEMO_CARDDAV_PORT=" in done.stderr and "Traceback" not in done.stderr
+    assert not (demo.folder / "radicale").exists()
+
+
+def test_the_stand_ins_run_alone_too(demo: Demo) -> None:
+    carddav, salesmate = (demo.environment[f"DEMO_{name}_PORT"] for name in ("CARDDAV", "SALESMATE"))
+    options = ["--carddav-port", carddav, "--salesmate-port", salesmate, "--fill", "20"]
+    with demo.started(*DEMO[:-1], "sandbox", *options) as process:
+        demo.wait_for(process, "Ctrl-C stops both.")
+        contacts = SalesmateServer(demo.folder, int(salesmate), 1).side_door("GET", "contacts")
+        book = CardDavServer(demo.folder, int(carddav), "sandbox", "sandbox").ask("GET", "/sandbox/contacts/")
+        assert (len(contacts), book.count(b"BEGIN:VCARD")) == (15, 20)
+        demo.stop(process)
