@@ -1,7 +1,7 @@
 """What the engine itself costs: two apps in memory, no network. `python -m benchmarks.engine [contacts ...]`.
 
-For each size: an initial sync (all on the left, none on the right), a quiet run, and a run with 1 % changed; per contact
-the time, the statements and the calls, and the memory at its peak. Prints a table; compares nothing with a fixed time.
+For each size: an initial sync (all on the left, none on the right), a quiet run, and a run with 1 % changed; per
+contact the time, the statements and the calls, and the memory at its peak.
 """
 
 import os

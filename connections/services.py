@@ -363,11 +363,18 @@ def set_state(connection: Connection, actor: str, state: str, clock: Clock) -> N
 
 def delete_connection(connection: Connection, actor: str, clock: Clock = SYSTEM) -> None:
     """Its history stays in the audit trail."""
-    if connection.runs.filter(changes__state="sending").exists():
-        raise Refused("A write is under way whose outcome is not known yet. Pause the connection and try again later.")
     with transaction.atomic():
-        note(connection, actor, {"deleted": True}, clock)
+        # The row is ours from here on: a worker that is about to send waits, and then finds nothing to send for.
+        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
+        if connection.runs.filter(changes__state="sending").exists():
+            raise Refused(
+                "A write is under way whose outcome is not known yet. Pause the connection and try again later."
+            )
+        code, chain = connection.code, connection.chain
+        header: dict[str, JSON] = {"client": str(connection.client.code), "deleted": True}
+        payload: dict[str, JSON] = {"name": connection.name}
         connection.delete()
+        append(chain, [Entry("config.changed", actor, header, payload, connection=code)], clock.now())
 
 
 def note(connection: Connection, actor: str, header: Mapping[str, Any], clock: Clock) -> None:

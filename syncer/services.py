@@ -95,12 +95,9 @@ def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
         if not SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN).update(status=SyncRun.Status.REJECTED):
             raise Refused("This plan is not open any more.")
         Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
-        append(
-            connection.chain,
-            [Entry("plan.rejected", actor, {"digest": run.plan_digest}, connection=connection.code, run=run.code)],
-            clock.now(),
-        )
-        close_plan(connection, run, SyncRun.Status.REJECTED, "rejected", actor, clock.now())
+        header: dict[str, JSON] = {"digest": run.plan_digest}
+        rejected = Entry("plan.rejected", actor, header, connection=connection.code, run=run.code)
+        close_plan(connection, run, SyncRun.Status.REJECTED, "rejected", actor, clock.now(), [rejected])
     return run
 
 

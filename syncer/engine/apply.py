@@ -64,11 +64,11 @@ def planned(run: SyncRun, operation: str | None = None):  # type: ignore[no-unty
 
 def still_allowed(setup: Setup, run: SyncRun) -> None:
     """Editing or pausing a connection stops its run at the next change."""
-    row = Connection.objects.values("state", "version").get(pk=setup.connection.pk)
-    if row["state"] != Connection.State.ACTIVE:
-        raise Stopped("the connection was paused")
-    if row["version"] != run.version:
-        raise Stopped("the connection was edited")
+    mine = Connection.objects.filter(pk=setup.connection.pk)
+    # An UPDATE and not a SELECT: whoever pauses, edits or deletes the connection meanwhile waits for this transaction.
+    if mine.filter(state=Connection.State.ACTIVE, version=run.version).update(version=run.version) != 1:
+        paused = not mine.filter(state=Connection.State.ACTIVE).exists()
+        raise Stopped("the connection was paused" if paused else "the connection was edited")
 
 
 def confirmed(setup: Setup, changes: Sequence[Change], now: datetime) -> tuple[list[Change], list[Change]]:

@@ -5,10 +5,10 @@ apply.py asks again right before it sends, explain.py shows them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from connections.fieldtypes import fold
+from connections.fieldtypes import fold, same
 from connections.models.connection import SideName, other
 from syncer.connectors.base import Value
 from syncer.engine import matching
@@ -26,7 +26,8 @@ WAIT_AGAIN = timedelta(minutes=1)
 @dataclass
 class Verdict:
     """What one link becomes. `link` may be unsaved; `also` is the unsaved link of a match's other contact. `shadow` are
-    the lines that agree; `changes` are unsaved rows without a run; `trace` tells why, for people."""
+    the lines that agree; `changes` are unsaved rows without a run; `trace` tells why; `judged` is false where it has to
+    wait."""
 
     link: Link
     state: str
@@ -37,6 +38,7 @@ class Verdict:
     trace: list[dict[str, str]] = field(default_factory=list)
     again_at: datetime | None = None
     deletion: bool = False
+    judged: bool = True
     also: Link | None = None
     actions: dict[str, object] | None = None
 
@@ -75,17 +77,25 @@ def judge_links(setup: Setup, links: Sequence[Link], now: datetime, claimed: set
         if ids & claimed or not link.is_live:
             continue
         judge = judge_pair if link.is_pair else judge_single
-        verdict = judge(setup, link, surroundings, now)
+        in_flight = link.pk in surroundings.in_flight or ids & surroundings.in_flight_records
+        verdict = waiting(link, now) if in_flight else judge(setup, link, surroundings, now)
         if verdict is None:
             continue
         if any(change.record_id in claimed for change in verdict.changes):
-            verdict = Verdict(link, link.state, "waiting for what is planned with that contact", again_at=now)
+            verdict = replace(waiting(link, now), again_at=now)
         if verdict.changes:
             claimed |= ids | {change.record_id for change in verdict.changes if change.record_id is not None}
             if verdict.link is not link:
                 claimed |= {pk for pk in (verdict.link.left_id, verdict.link.right_id) if pk is not None}
         verdicts.append(verdict)
     return verdicts
+
+
+def waiting(link: Link, now: datetime) -> Verdict:
+    """Nothing can be said yet; what stands stays."""
+    verdict = Verdict(link, link.state, link.reason, trace=link.trace, again_at=now + WAIT_AGAIN)
+    verdict.judged = False
+    return verdict
 
 
 # Pairs
@@ -104,7 +114,7 @@ def judge_pair(setup: Setup, link: Link, around: Surroundings, now: datetime) ->
     if problem:
         return Verdict(link, Link.State.FAILING, problem)
     if not all(record.usable for record in records.values()):
-        return Verdict(link, link.state, link.reason, again_at=now + WAIT_AGAIN)
+        return waiting(link, now)
     restored = judge_restored(setup, link, records, now)
     return restored if restored is not None else judge_values(setup, link, records, now)
 
@@ -239,7 +249,8 @@ def edited_since(setup: Setup, link: Link, side: SideName, survivor: Record) -> 
         if line.code not in link.shadow or line.is_tags or not line.to - {side}:
             continue
         name = line.field(side).name
-        if name in survivor.values and survivor.values[name] != link.shadow[line.code][index]:
+        agreed = link.shadow[line.code][index]
+        if name in survivor.values and not same(line.field(side).type, survivor.values[name], agreed):
             return True
     return False
 
@@ -274,7 +285,7 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
     if record.problem:
         return Verdict(link, Link.State.FAILING, record.problem)
     if not record.usable:
-        return Verdict(link, link.state, link.reason, again_at=now + WAIT_AGAIN)
+        return waiting(link, now)
     known = bool(around.by_key[other(side)].get(record.match_key))
     scope = try_rules(setup, side, record, known, now, Scope())
     question = question_of(setup, side, record, around, scope.matched)

@@ -118,7 +118,7 @@ def store(setup: Setup, run: SyncRun, verdicts: Sequence[Verdict], slice: Slice)
     save_all(saved, STORED)
     store_changes(run, verdicts)
     entries = deletion_entries(setup, run, verdicts)
-    entries += sync_link_holds(setup.connection, [(verdict.link, verdict.held) for verdict in verdicts], run.code, now)
+    entries += sync_link_holds(setup.connection, [(v.link, v.held) for v in verdicts if v.judged], run.code, now)
     record(setup.connection, run, entries, slice)
 
 

@@ -56,7 +56,9 @@ def pull(reader: Reader, book: Book) -> Book:
         reader.slice.check_time()
         try:
             page = reader.connector.changes(book.remote_id, book.page_cursor, book.fields)
-        except CursorExpired:
+        except CursorExpired as expired:
+            if book.page_cursor == "":
+                raise Transient("The app does not let us begin to read. It is tried again later.") from expired
             with reader.slice.transaction():
                 start_pass(reader, book, full=True)
             continue
@@ -161,6 +163,8 @@ def end_listing(reader: Reader, book: Book, page: Page) -> None:
             book.page_cursor, book.pass_total = "", None
             return
         book.problem = "The app's listing did not add up, so nobody new is created and nothing counts as missing."
+        if not set(book.fields) <= set(book.complete_fields):
+            want_full(book)
     elif book.pass_kind == "full":
         complete(reader, book)
     elif page.total is not None and page.total < live(book).count() and may_sweep(reader, book):

@@ -6,7 +6,7 @@ when, and gives its worker back.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -82,6 +82,8 @@ def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", act
     try:
         open_connectors(slice, connection, worker)
         return guarded(slice, connection, trigger, actor)
+    except LeaseLost:
+        return Outcome("lost", "another worker took over", worker.clock.now() + timedelta(seconds=15))
     finally:
         for budget in slice.budgets.values():
             budget.flush()
@@ -120,8 +122,6 @@ def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> O
         if isinstance(error, AuthFailed | Misconfigured):
             needs_authorization(slice, connection, error)
         outcome = stumble(slice, connection, run, error)
-    except LeaseLost:
-        return Outcome("lost", "another worker took over", slice.now() + timedelta(seconds=15))
     return outcome
 
 
@@ -188,7 +188,13 @@ def end_plan(slice: Slice, connection: Connection, plan: SyncRun, status: SyncRu
 
 
 def close_plan(
-    connection: Connection, plan: SyncRun, status: SyncRun.Status, reason: str, actor: str, now: datetime
+    connection: Connection,
+    plan: SyncRun,
+    status: SyncRun.Status,
+    reason: str,
+    actor: str,
+    now: datetime,
+    first: Sequence[Entry] = (),
 ) -> None:
     """End an open plan without carrying it out, in the caller's transaction: its links are judged again."""
     leave_unsent(plan, now)
@@ -198,7 +204,7 @@ def close_plan(
     plan.save()
     header, payload = {"status": status.value}, {"reason": reason}
     entry = Entry("run.finished", actor, header, payload, connection=connection.code, run=plan.code)
-    append(connection.chain, [*(resolved_entry(hold, connection.code) for hold in holds), entry], now)
+    append(connection.chain, [*first, *(resolved_entry(hold, connection.code) for hold in holds), entry], now)
 
 
 def leave_unsent(run: SyncRun, now: datetime) -> None:
@@ -234,8 +240,8 @@ def show(slice: Slice, connection: Connection, run: SyncRun, breaches: list[str]
     header: dict[str, JSON] = {"digest": run.plan_digest, "changes": run.progress_total}
     payload: dict[str, JSON] = {"limits": breaches}
     entries.append(Entry("plan.made", run.actor, header, payload, connection=connection.code, run=run.code))
-    record(connection, run, entries, slice)
     Connection.objects.filter(pk=connection.pk).update(last_success_at=slice.now())
+    record(connection, run, entries, slice)
     return Outcome(run.status, run.error or "the plan waits for review", run=run)
 
 

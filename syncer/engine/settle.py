@@ -21,8 +21,8 @@ from syncer.models import Change, Hold, Link, Record
 from syncer.models.link import ENDED
 
 MOST_TRIES = 3
+AT_ONCE = 2
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=24)
-"""How soon a failing contact is tried again: doubled with each attempt, for ever."""
 
 
 @dataclass
@@ -108,7 +108,7 @@ def settle_one(
     else:
         change.state = Change.State.LOST if how == Change.State.LOST else Change.State.STALE
         link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
-        link.next_attempt_at = now
+        again_later(link, now)
     link.updated_at = now
     settled.links.append(link)
     settled.changes.append(change)
@@ -129,9 +129,16 @@ def not_sent(link: Link, change: Change, now: datetime) -> None:
     change.state = Change.State.PLANNED
     if change.attempts >= MOST_TRIES:
         change.state = Change.State.SUPERSEDED
-        link.state, link.attempts = Link.State.FAILING, link.attempts + 1
+        link.state, link.attempts = Link.State.FAILING, max(link.attempts, AT_ONCE)
         link.reason = change.detail or "the app did not take it"
-        link.next_attempt_at = now + min(FIRST_RETRY * 2 ** min(link.attempts - 1, 12), LONGEST_RETRY)
+        again_later(link, now)
+
+
+def again_later(link: Link, now: datetime) -> None:
+    """At once for the first times, then five minutes later, doubled with each attempt, up to a day; for ever."""
+    link.attempts += 1
+    late = link.attempts - AT_ONCE
+    link.next_attempt_at = now if late <= 0 else now + min(FIRST_RETRY * 2 ** min(late - 1, 12), LONGEST_RETRY)
 
 
 def refused(link: Link, change: Change, result: WriteResult) -> None:
@@ -143,6 +150,8 @@ def refused(link: Link, change: Change, result: WriteResult) -> None:
 def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str, Record], now: datetime) -> None:
     link, side = change.link, change.side
     assert result.observed is not None
+    if not link.is_live:
+        return
     record = records[result.observed.remote_id]
     change.record = record
     if change.operation == Change.Operation.CREATE:

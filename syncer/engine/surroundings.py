@@ -3,7 +3,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import Q
 
@@ -22,29 +22,36 @@ class Surroundings:
     by_key: dict[SideName, dict[str, list[Record]]]
     links: dict[int, Link]
     creating: dict[SideName, list[Change]]
+    in_flight: set[int] = field(default_factory=set)
+    in_flight_records: set[int] = field(default_factory=set)
 
 
 def look_around(setup: Setup, links: Iterable[Link]) -> Surroundings:
-    alone = [record for link in links for record in without_counterpart(link)]
-    keys = {record.match_key for record in alone if record.match_key}
-    found: dict[SideName, dict[str, list[Record]]] = {"left": defaultdict(list), "right": defaultdict(list)}
-    creating: dict[SideName, list[Change]] = {"left": [], "right": []}
-    if not alone:
-        return Surroundings(found, {}, creating)
+    around = Surroundings({"left": defaultdict(list), "right": defaultdict(list)}, {}, {"left": [], "right": []})
+    books = {ours.book.pk: side for side, ours in setup.sides.items()}
+    for change in Change.objects.filter(book__in=books, state=Change.State.SENDING):
+        around.in_flight.add(change.link_id)
+        if change.record_id is not None:
+            around.in_flight_records.add(change.record_id)
+        if change.operation == Change.Operation.CREATE:
+            around.creating[books[change.book_id]].append(change)
+    keys = {record.match_key for link in links for record in without_counterpart(link) if record.match_key}
+    if keys:
+        look_for(setup, keys, around)
+    return around
+
+
+def look_for(setup: Setup, keys: set[str], around: Surroundings) -> None:
+    """The live records with these match keys in either book, and the links of this connection that they are in."""
     ids = []
     for side, ours in setup.sides.items():
         records = Record.objects.filter(book=ours.book, match_key__in=keys, state__in=["live", "suspect"])
         for record in records.order_by("pk"):
-            found[side][record.match_key].append(record)
+            around.by_key[side][record.match_key].append(record)
             ids.append(record.pk)
-        creating[side] = list(Change.objects.filter(book=ours.book, state="sending", operation="create"))
-    paired = Link.objects.filter(Q(left__in=ids) | Q(right__in=ids), connection=setup.connection).exclude(
-        state__in=ENDED
-    )
-    by_record: dict[int, Link] = {}
-    for link in paired.select_related("left", "right"):
-        by_record |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
-    return Surroundings(found, by_record, creating)
+    mine = Link.objects.filter(Q(left__in=ids) | Q(right__in=ids), connection=setup.connection)
+    for link in mine.exclude(state__in=ENDED).select_related("left", "right"):
+        around.links |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
 
 
 def without_counterpart(link: Link) -> list[Record]:

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings as configuration
 from django.contrib.auth.models import User
 from django.db import transaction
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from connections import clients, services
@@ -47,13 +47,18 @@ class Seen:
         page.on("console", lambda message: self.note(page, message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.note(page, str(error)))
         page.on("response", lambda response: self.answered(page, response))
-        page.on("requestfailed", lambda request: self.note(page, f"{request.url} failed"))
+        page.on("requestfailed", lambda request: self.failed(page, request))
 
     def answered(self, page: Page, response: Response) -> None:
         if response.status >= 400:
             self.note(page, f"{response.status} {response.url}")
         if not response.url.startswith((self.site, "data:")):
             self.note(page, f"{response.url} is elsewhere")
+
+    def failed(self, page: Page, request: Request) -> None:
+        # The browser drops what is still on its way when the test goes on to the next page.
+        if request.failure != "net::ERR_ABORTED":
+            self.note(page, f"{request.url} failed: {request.failure}")
 
     def note(self, page: Page, problem: str) -> None:
         self.problems.append(f"{page.url}: {problem}")

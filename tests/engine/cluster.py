@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -67,10 +67,8 @@ def cluster(log: Path, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """SIGKILL for the worker and everything it started: no handler runs, nothing is tidied up."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

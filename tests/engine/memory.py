@@ -157,7 +157,8 @@ class MemoryConnector:
         return []
 
     def observed(self, remote_id: str) -> Observed:
-        values = self.world.shows(dict(self.world.contacts[remote_id]))
+        contact = self.world.contacts[remote_id]
+        values = self.world.shows({one.name: contact.get(one.name) for one in self.world.fields})
         return Observed(remote_id, values, str(self.world.etags[remote_id]))
 
     def changes(self, book: str, cursor: str, fields: Sequence[str]) -> Page:

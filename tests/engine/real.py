@@ -1,4 +1,4 @@
-"""A connection between real apps on this machine: a Radicale book of alice (left) and the Salesmate stand-in (right)."""
+"""A connection between apps on this machine: a Radicale book of alice (left) and the Salesmate stand-in (right)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ def done(world: Real) -> bool:
     """No run is under way, and the last one found nothing to do."""
     under_way = SyncRun.objects.filter(connection=world.connection, status__in=["queued", "running"]).exists()
     return not under_way and Connection.objects.get().quiet_runs > 0
+
+
+def written(world: Real, number: int) -> bool:
+    return sum(world.writes_seen()) >= number
 
 
 def nobody_holds_the_accounts() -> bool:
@@ -49,7 +54,7 @@ def test_ten_kills_in_a_sync_of_two_hundred_contacts(tmp_path: Path) -> None:
             wait_until(nobody_holds_the_accounts, 10, "the dead worker's lease")
             enqueue(world.connection.pk)
             with cluster(tmp_path / "worker.log") as worker:
-                wait_until(lambda at=moment: sum(world.writes_seen()) - before >= at, 60, f"write {moment}")
+                wait_until(partial(written, world, before + moment), 60, f"write {moment}")
                 kill(worker)
         wait_until(nobody_holds_the_accounts, 10, "the dead worker's lease")
         for _ in range(4):
