@@ -3,22 +3,27 @@ our own tables each minute (docs/adr/0003-the-queue.md)."""
 
 import os
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, transaction
 from django.db.models import Q
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
-from connections.models import Connection
-from connections.services import connector_of
+from connections.models import Account, Connection
+from connections.secrets import SecretUnreadable
+from connections.services import checked, connector_of
 from portal.clock import SYSTEM
 from syncer.connectors.registry import calls_per_hour
 from syncer.engine.run import Outcome, Worker, run_slice
-from syncer.models import Heartbeat
+from syncer.models import Heartbeat, SyncRun
 from syncer.rates import forget_old
 
+RUN = "syncer.tasks.run_connection"
+SOON = timedelta(seconds=15)
+"""What falls due before the next tick is nearer than this one is taken now: an interval of a minute stays one."""
 SAFETY = timedelta(seconds=60)
 """How long past the end of a slice and its lease a run may stay silent before `tick` takes it for lost."""
 
@@ -35,31 +40,56 @@ def this_worker() -> Worker:
 
 
 def enqueue(connection_id: int) -> None:
-    async_task("syncer.tasks.run_connection", connection_id, group="sync")
+    """Queue a slice, in the caller's transaction. It is due all the same until it has begun: a task may be lost."""
+    async_task(RUN, connection_id, group="sync")
+    Connection.objects.filter(pk=connection_id).update(next_run_at=SYSTEM.now() + SAFETY)
 
 
 def run_connection(connection_id: int) -> str:
     """One slice of a connection; queues the next where it is to go on at once."""
     worker = this_worker()
     beat(worker)
-    connection = Connection.objects.filter(pk=connection_id)
+    began = worker.clock.now()
     silent_until = timedelta(seconds=settings.SLICE_SECONDS + settings.LEASE_SECONDS) + SAFETY
-    connection.update(next_run_at=worker.clock.now() + silent_until)
-    outcome = run_slice(connection_id, worker)
-    schedule_next(connection_id, outcome, worker)
+    if not Connection.objects.filter(pk=connection_id).update(next_run_at=began + silent_until):
+        return "deleted"
+    try:
+        outcome = run_slice(connection_id, worker)
+    except SecretUnreadable as error:
+        outcome = Outcome("attention", str(error))
+        ask_for_credentials(connection_id, worker)
+    except (DatabaseError, ObjectDoesNotExist):
+        if Connection.objects.filter(pk=connection_id).exists():
+            raise
+        return "deleted"  # under our hands
+    schedule_next(connection_id, outcome, began, worker)
     return outcome.status
 
 
-def schedule_next(connection_id: int, outcome: Outcome, worker: Worker) -> None:
-    """When the connection is next due. Changes of its own that it should see are there a full interval later."""
+def ask_for_credentials(connection_id: int, worker: Worker) -> None:
+    """The accounts whose credentials cannot be read say so, and are left alone until somebody has entered them."""
+    connection = Connection.objects.select_related("left_account", "right_account").get(pk=connection_id)
+    for account in (connection.left_account, connection.right_account):
+        try:
+            connector_of(account)
+        except SecretUnreadable as error:
+            status = Account.Status.NEEDS_AUTHORIZATION
+            checked(account, "system", "account.failed", status, str(error), account.identity, worker.clock)
+
+
+def schedule_next(connection_id: int, outcome: Outcome, began: datetime, worker: Worker) -> None:
+    """When the connection is next due: an interval after this slice began, soon where a person asked meanwhile."""
     now = worker.clock.now()
     with transaction.atomic():
-        connection = Connection.objects.get(pk=connection_id)
-        again = outcome.again_at or now + timedelta(seconds=connection.interval)
+        connection = Connection.objects.filter(pk=connection_id).first()
+        if connection is None:
+            return
+        again = outcome.again_at or max(now, began + timedelta(seconds=connection.interval))
+        if connection.runs.filter(status=SyncRun.Status.QUEUED).exists():
+            again = min(again, now + SAFETY)
         Connection.objects.filter(pk=connection_id).update(next_run_at=again)
-        if again <= now:
+        if outcome.again_at is not None and again <= now:
             enqueue(connection_id)
-            Connection.objects.filter(pk=connection_id).update(next_run_at=now + SAFETY)
 
 
 def tick() -> int:
@@ -67,17 +97,24 @@ def tick() -> int:
     worker = this_worker()
     beat(worker)
     now, queued = worker.clock.now(), 0
-    due = Connection.objects.filter(next_run_at__lte=now).exclude(state=Connection.State.DRAFT).order_by("next_run_at")
-    for pk, was, state in list(due.values_list("pk", "next_run_at", "state")):
-        if state == Connection.State.PAUSED and not in_flight(pk):
+    due = Connection.objects.filter(next_run_at__lte=now + SOON).exclude(state=Connection.State.DRAFT)
+    waiting = waiting_in_queue()
+    for pk, was, state in list(due.order_by("next_run_at").values_list("pk", "next_run_at", "state")):
+        if pk in waiting or (state == Connection.State.PAUSED and not in_flight(pk)):
             continue
         with transaction.atomic():
-            claimed = Connection.objects.filter(pk=pk, next_run_at=was).update(next_run_at=now + SAFETY)
-            if claimed:
+            if Connection.objects.filter(pk=pk, next_run_at=was).update(next_run_at=now + SAFETY):
                 enqueue(pk)
                 queued += 1
     forget_old(now)
     return queued
+
+
+def waiting_in_queue() -> set[int]:
+    """The connections with a task that no worker has fetched yet: where all workers are busy for long, a second one
+    each minute would only make the queue longer. What another SECRET_KEY signed is not counted: it will be dropped."""
+    tasks = [row.task for row in OrmQ.objects.filter(lock__lte=SYSTEM.now())]
+    return {task["args"][0] for task in tasks if task.get("func") == RUN}
 
 
 def in_flight(connection_id: int) -> bool:

@@ -75,7 +75,7 @@ def test_an_account_is_added_and_the_app_says_who_we_are(acme: Office) -> None:
     page = acme.browser.post(url("account") + "?app=salesmate", {**SALESMATE, "client": acme.acme.pk}, follow=True)
     account = Account.objects.get()
     assert (account.status, account.settings) == ("connected", {"subdomain": "acme"})
-    assert dict(Credential.objects.get().secrets) == KEYS
+    assert Credential.of(Account.objects.get()) == KEYS
     assert any(text.startswith("Connected as") for text in said(page)), said(page)
     assert kinds() == ["config.changed", "account.authorised"]
     assert page.redirect_chain[-1][0] == url("account", account)
@@ -92,7 +92,7 @@ def test_a_wrong_key_keeps_the_account_and_says_why(acme: Office) -> None:
     page = acme.browser.post(url("account", account), {**filled(page), "session_key": KEYS["session_key"]}, follow=True)
     account.refresh_from_db()
     assert account.status == "connected", said(page)
-    assert dict(Credential.objects.get().secrets) == KEYS
+    assert Credential.of(Account.objects.get()) == KEYS
     assert kinds() == ["config.changed", "account.failed", "config.changed", "account.authorised"]
 
 
@@ -147,7 +147,7 @@ def test_credentials_that_cannot_be_read_any_more_are_entered_anew(acme: Office,
         problems(acme.browser.post(url("account", account), sent))
     )
     page = acme.browser.post(url("account", account), {**sent, **KEYS}, follow=True)
-    assert dict(Credential.objects.get().secrets) == KEYS
+    assert Credential.of(Account.objects.get()) == KEYS
     assert said(page)[0].startswith("Connected as")
 
 

@@ -115,11 +115,13 @@ def test_a_listing_that_is_cut_deletes_nobody(world: Real) -> None:
     assert Link.objects.filter(state="in_sync").count() == 5
 
 
+# In one transaction around all PostgreSQL could never tidy up after the rows that are updated again and again.
+@pytest.mark.django_db(transaction=True)
 def test_a_listing_that_misses_rows_deletes_nobody_and_creates_nobody(tmp_path: Path) -> None:
     with real(tmp_path) as world:
-        for n in range(600):
+        for n in range(300):
             world.salesmate.person_create(firstName="P", lastName=str(n), email=f"p{n}@example.com", owner=1)
         world.salesmate.levers.unstable_paging = True
         world.settle()
-        assert len(list(world.radicale.book_folder("alice").glob("*.vcf"))) == 600
+        assert len(list(world.radicale.book_folder("alice").glob("*.vcf"))) == 300
         assert Record.objects.exclude(state="live").count() == 0
