@@ -89,7 +89,7 @@ def story(contacts: int) -> dict[str, Measure]:
     world.clock.forward(300)
     results["quiet"] = measure(world, world.sync)
     for n in range(0, contacts, 100):
-        world.left.person_edits(f"l{n:07}", title="Changed")
+        world.left.person_edits(f"l{n:07}", title=f"Changed {n}")
     world.clock.forward(300)
     results["1 % changed"] = measure(world, world.sync)
     assert results["quiet"].writes == 0 and results["1 % changed"].writes == max(1, contacts // 100)

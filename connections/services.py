@@ -67,10 +67,8 @@ class Refused(Exception):
 
 
 def connector_of(account: Account, meter: Meter | None = None) -> Connector:
-    """A connector for an account, with its secrets."""
-    credential = Credential.objects.filter(account=account).first()
-    secrets = credential.secrets if credential is not None else {}
-    return connect(Login(account.app, account.settings, secrets, account.identity), meter)
+    """A connector for an account, with its secrets. Raises SecretUnreadable."""
+    return connect(Login(account.app, account.settings, Credential.of(account), account.identity), meter)
 
 
 def asked_by_a_person(account: Account, connect_to: Connect, clock: Clock) -> Connector:
@@ -96,7 +94,7 @@ def create_account(
     account.full_clean()
     with transaction.atomic():
         account.save()
-        Credential.objects.create(account=account, secrets=dict(credentials))
+        Credential.store(account, credentials)
         portal_entry("config.changed", actor, account, {"created": True}, clock)
     return account
 
@@ -111,8 +109,10 @@ def update_account(
     api_share: int | None = None,
     clock: Clock = SYSTEM,
 ) -> Account:
-    """Change what is given; a credential left out or empty stays. New credentials need a new check."""
+    """Change what is given; a credential left out or empty stays. New credentials need a new check, and new settings
+    new credentials: what is stored is sent nowhere but where it was meant to go."""
     given = {name: value for name, value in (credentials or {}).items() if value != ""}
+    refuse_to_move(account, settings, given)
     secrets = {**kept_secrets(account, given), **given}
     account.settings = cleaned_settings(account.app, settings if settings is not None else account.settings, secrets)
     account.label = label.strip() if label is not None else account.label
@@ -124,23 +124,31 @@ def update_account(
             account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
         account.save()
         if given:
-            # Not update_or_create: it would read what may not be readable any more.
-            Credential.objects.filter(account=account).delete()
-            Credential.objects.create(account=account, secrets=secrets)
+            Credential.store(account, secrets)
         portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
     forget(account)
     return account
 
 
+def refuse_to_move(account: Account, settings: Mapping[str, str] | None, given: Mapping[str, str]) -> None:
+    """Raises ValidationError by field where stored secrets would go along to another place."""
+    app = connector_class(account.app).app
+    names = [one.name for one in app.settings]
+    moved = [name for name in names if str((settings or {}).get(name, "")).strip() != account.settings.get(name, "")]
+    missing = [one for one in app.credentials if one.required and one.name not in given]
+    if settings is not None and moved and missing:
+        text = "Enter it again: it was meant for what this account pointed at before."
+        raise ValidationError({one.name: [text] for one in missing})
+
+
 def kept_secrets(account: Account, given: Mapping[str, str]) -> Mapping[str, str]:
     """What is stored. Where it cannot be read any more, entering all of it anew is the way out."""
     try:
-        credential = Credential.objects.filter(account=account).first()
+        return Credential.of(account)
     except SecretUnreadable:
         if not {one.name for one in connector_class(account.app).app.credentials if one.required} <= given.keys():
             raise
         return {}
-    return credential.secrets if credential is not None else {}
 
 
 def check_label(account: Account) -> None:
@@ -152,11 +160,22 @@ def check_label(account: Account) -> None:
 
 def cleaned_settings(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
     """The settings as the app wants them; raises ValidationError by field."""
-    problems = setting_problems(app, settings, credentials)
+    problems = setting_problems(app, settings, credentials) or secrets_in_plain_sight(settings, credentials)
     if problems:
         raise ValidationError({name: [text] for name, text in problems.items()})
     names = {one.name for one in connector_class(app).app.settings}
     return {name: str(value).strip() for name, value in settings.items() if name in names}
+
+
+def secrets_in_plain_sight(settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
+    """Settings are stored as they are and shown in forms: no address may hold a log-in."""
+    problems = {}
+    for name, value in settings.items():
+        address, _, query = str(value).partition("?")
+        before_path = address.partition("://")[2].partition("/")[0]
+        if "@" in before_path or any(secret != "" and secret in query for secret in credentials.values()):
+            problems[name] = "Leave the user name and the password out of the address: they have their own fields."
+    return problems
 
 
 def check_account(account: Account, actor: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Identity:

@@ -56,9 +56,18 @@ def acquire(keys: Sequence[str], holder: str, ttl: timedelta, clock: Clock) -> L
     lease = Lease(holder, ttl, clock, renewed=clock.monotonic())
     for key in sorted(set(keys)):
         AccountLease.objects.get_or_create(key=key, defaults={"expires_at": Now()})
-        free = AccountLease.objects.filter(key=key, expires_at__lte=Now())
-        if free.update(holder=holder, token=F("token") + 1, expires_at=Now() + ttl) != 1:
+        token = take(key, holder, ttl)
+        if token is None:
             lease.release()
             return None
-        lease.tokens[key] = AccountLease.objects.values_list("token", flat=True).get(key=key, holder=holder)
+        lease.tokens[key] = token
     return lease
+
+
+def take(key: str, holder: str, ttl: timedelta) -> int | None:
+    """The token where the lease was free. Read in one transaction with the UPDATE, so that it is ours for certain."""
+    with transaction.atomic():
+        free = AccountLease.objects.filter(key=key, expires_at__lte=Now())
+        if free.update(holder=holder, token=F("token") + 1, expires_at=Now() + ttl) != 1:
+            return None
+        return AccountLease.objects.values_list("token", flat=True).get(key=key)

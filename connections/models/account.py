@@ -1,11 +1,15 @@
 import uuid
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
 
 from connections.models.client import Client
-from connections.secrets import EncryptedJSONField
+from connections.secrets import EncryptedJSONField, Secrets, SecretUnreadable
+
+WRITTEN_FOR = "written for"
+"""The name, that no app asks for, under which a credential keeps the code of its account."""
 
 
 class Account(models.Model):
@@ -53,7 +57,8 @@ class Account(models.Model):
 
 
 class Credential(models.Model):
-    """The secrets of one account, apart so that no list ever decrypts them."""
+    """The secrets of one account, apart so that no list ever decrypts them. The account's code is encrypted with them:
+    a row that was copied or moved to another account opens nothing there."""
 
     account = models.OneToOneField(Account, models.CASCADE, related_name="credential")
     secrets = EncryptedJSONField()
@@ -61,3 +66,22 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"Credentials of {self.account_id}"
+
+    @classmethod
+    def store(cls, account: Account, secrets: Mapping[str, str]) -> Self:
+        """In place of what was stored, which may not be readable any more; in the caller's transaction."""
+        cls.objects.filter(account=account).delete()
+        return cls.objects.create(account=account, secrets={**secrets, WRITTEN_FOR: str(account.code)})
+
+    @classmethod
+    def of(cls, account: Account) -> Secrets:
+        """The secrets of the account, empty where none are stored. Raises SecretUnreadable, also for another's."""
+        found = cls.objects.filter(account=account).first()
+        if found is None:
+            return Secrets()
+        if found.secrets.get(WRITTEN_FOR) != str(account.code):
+            raise SecretUnreadable(
+                f"The stored credentials of {account} were written for another account. "
+                "Enter this account's credentials again."
+            )
+        return Secrets({name: value for name, value in found.secrets.items() if name != WRITTEN_FOR})

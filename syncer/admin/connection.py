@@ -14,6 +14,7 @@ from connections.models import Connection
 from syncer import services
 from syncer.admin.attention import attention, open_holds, open_plan
 from syncer.models import Hold, Link, SyncLog, SyncRun
+from syncer.models.link import ENDED
 
 
 @admin.register(Connection)
@@ -55,7 +56,8 @@ class RunningConnectionAdmin(ConnectionAdmin):
 
     def health(self, obj: Connection) -> str:
         """How many contacts are in which state."""
-        rows = Link.objects.filter(connection=obj).order_by().values_list("state").annotate(Count("pk"))
+        live = Link.objects.filter(connection=obj).exclude(state__in=ENDED)
+        rows = live.order_by().values_list("state").annotate(Count("pk"))
         counts = dict(rows)
         parts = [f"{counts[state]} {str(label).lower()}" for state, label in Link.State.choices if state in counts]
         return ", ".join(parts) if parts else "none yet: no run has looked at any"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from connections.models import Connection
 from connections.models.connection import SideName
@@ -56,7 +56,7 @@ def step_forward(run: SyncRun, changes: int) -> None:
     run.save(update_fields=["progress_done", "attempts"])
 
 
-def planned(run: SyncRun, operation: str | None = None):  # type: ignore[no-untyped-def]
+def planned(run: SyncRun, operation: str | None = None) -> QuerySet[Change]:
     changes = Change.objects.filter(run=run, state=Change.State.PLANNED).order_by("pk")
     changes = changes.filter(operation=operation) if operation else changes
     return changes.select_related("link__left", "link__right", "record", "book", "run")

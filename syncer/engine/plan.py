@@ -3,7 +3,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 
@@ -141,7 +141,7 @@ STORED = [
 ]
 
 
-def take_over(setup: Setup, verdict: Verdict, now) -> bool:  # type: ignore[no-untyped-def]
+def take_over(setup: Setup, verdict: Verdict, now: datetime) -> bool:
     """Bring the link in line with its verdict; False where it was so already."""
     link = verdict.link
     before = [getattr(link, name) for name in STORED]

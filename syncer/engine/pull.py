@@ -1,11 +1,12 @@
 """Reading a book into its replica (ENGINE.md 2): each page and its cursor in one transaction, and nothing is taken for
 deleted before it is proven."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeVar
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from syncer.audit.chain import JSON, Entry, append
 from syncer.audit.format import clean_text
@@ -26,8 +27,10 @@ from syncer.engine.holds import close_book_hold, open_book_hold
 from syncer.engine.setup import fields_from, schema_of, schema_outdated, wanted_fields
 from syncer.engine.slice import Slice
 from syncer.engine.values import cleaned, digest
-from syncer.models import Book, Change, Hold, Link, Record
+from syncer.models import Book, Change, Hold, Link, Record, Side
+from syncer.models.link import ENDED
 
+Item = TypeVar("Item")
 FULL_PASS_EVERY = {True: timedelta(days=30), False: timedelta(days=1)}
 """How old the last complete pass may grow, by whether the app reports deletions itself."""
 SWEEP_AT_MOST_EVERY = timedelta(hours=1)
@@ -133,7 +136,7 @@ PASS_FIELDS = [
 """What a pass changes: a wish for another reading that somebody stores meanwhile is left alone."""
 
 
-def live(book: Book):  # type: ignore[no-untyped-def]
+def live(book: Book) -> QuerySet[Record]:
     return Record.objects.filter(book=book, state=Record.State.LIVE)
 
 
@@ -211,7 +214,7 @@ def complete(reader: Reader, book: Book) -> None:
     record_pass(book, remaining, count, now=now)
 
 
-def record_pass(book: Book, contacts: int, missing: int, now) -> None:  # type: ignore[no-untyped-def]
+def record_pass(book: Book, contacts: int, missing: int, now: datetime) -> None:
     header: dict[str, JSON] = {
         "account": str(book.account.code),
         "pass": book.pass_number,
@@ -272,7 +275,7 @@ def store(slice: Slice, book: Book, observed: Sequence[Observed], written: bool 
     return len(changed)
 
 
-def updated(book: Book, old: Record | None, one: Observed, fields: Mapping[str, Field], now) -> Record:  # type: ignore[no-untyped-def]
+def updated(book: Book, old: Record | None, one: Observed, fields: Mapping[str, Field], now: datetime) -> Record:
     """The record as it is now. What the app did not say stays as it was; a value that cannot be understood is not
     known any more."""
     row = Record(book=book, remote_id=one.remote_id, first_seen_at=now, observed_at=now, sequence=0)
@@ -371,18 +374,23 @@ def bury_unseen(slice: Slice, book: Book, remote_ids: Sequence[str]) -> None:
     )
 
 
-def wake(book: Book, keys: set[str], now) -> None:  # type: ignore[no-untyped-def]
+def wake(book: Book, keys: set[str], now: datetime) -> None:
     """A new, gone or re-keyed record can change the verdict on every unpaired contact with its key, on either side."""
     if not keys:
         return
+    connections = list(book.sides.values_list("connection", flat=True))
+    books = list(Side.objects.filter(connection__in=connections).values_list("book", flat=True))
+    asleep = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__gt=now)
     for part in chunks(sorted(keys), 400):
-        one_sided = Q(left__match_key__in=part, right__isnull=True) | Q(right__match_key__in=part, left__isnull=True)
-        asleep = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__gt=now)
-        links = Link.objects.filter(one_sided & asleep, connection__sides__book=book)
-        links.exclude(state__in=["superseded", "erased"]).update(next_attempt_at=now)
+        # By the records first: one condition on both sides' keys would walk all links of the connection.
+        records = list(Record.objects.filter(book__in=books, match_key__in=part).values_list("pk", flat=True))
+        for side, opposite in (("left", "right"), ("right", "left")):
+            one_sided = {f"{side}__in": records, f"{opposite}__isnull": True}
+            links = Link.objects.filter(asleep, connection__in=connections, **one_sided)
+            links.exclude(state__in=ENDED).update(next_attempt_at=now)
 
 
-def chunks(items: Sequence, size: int):  # type: ignore[no-untyped-def, type-arg]
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
 

@@ -23,7 +23,7 @@ from syncer.engine.holds import close, open_connection_hold, resolved_entry
 from syncer.engine.plan import NotReady, begin, check_ready, needs_review, over_limits, plan_all, record, seal
 from syncer.engine.pull import Reader, chunks, confirm_suspects, pull
 from syncer.engine.recover import connectors_by_side, recover
-from syncer.engine.setup import ensure_sides, load
+from syncer.engine.setup import Setup, ensure_sides, load
 from syncer.engine.slice import Connect, OutOfTime, Slice, Watch
 from syncer.leases import LeaseLost, acquire
 from syncer.models import Change, Hold, Link, SyncRun
@@ -214,7 +214,7 @@ def leave_unsent(run: SyncRun, now: datetime) -> None:
         drop(part, Change.State.SUPERSEDED, now)
 
 
-def after_planning(slice: Slice, setup, run: SyncRun) -> Outcome | None:  # type: ignore[no-untyped-def]
+def after_planning(slice: Slice, setup: Setup, run: SyncRun) -> Outcome | None:
     """The plan stands: name it, count it against the limits, and either carry it out or show it to a person."""
     with slice.transaction():
         count = seal(run)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connections.fieldtypes import fold
 from connections.models.connection import SideName
-from syncer.audit.chain import Entry
+from syncer.audit.chain import JSON, Entry
 from syncer.audit.format import clean_text
 from syncer.connectors.base import Outcome, Value, WriteResult
 from syncer.engine.holds import close, resolved_entry
@@ -17,7 +17,7 @@ from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
 from syncer.engine.slice import Slice
 from syncer.engine.values import tag_keys
-from syncer.models import Change, Hold, Link, Record
+from syncer.models import Book, Change, Hold, Link, Record
 from syncer.models.link import ENDED
 
 MOST_TRIES = 3
@@ -211,7 +211,7 @@ def advanced_tags(setup: Setup, line: Line, change: Change, shown: Value) -> lis
     return pair
 
 
-def suspect(book, records: Sequence[Record | None]) -> None:  # type: ignore[no-untyped-def]
+def suspect(book: Book, records: Sequence[Record | None]) -> None:
     """The app says that they are gone: that is read by id before it is believed."""
     ids = [record.pk for record in records if record is not None and record.state == Record.State.LIVE]
     if ids:
@@ -219,13 +219,13 @@ def suspect(book, records: Sequence[Record | None]) -> None:  # type: ignore[no-
 
 
 def intent_entry(setup: Setup, change: Change) -> Entry:
-    header = {
+    header: dict[str, JSON] = {
         "change": str(change.key),
         "version": change.run.version,
         "digest": change.digest,
         "reasons": reason_codes(change),
     }
-    payload = {
+    payload: dict[str, JSON] = {
         "book": change.book.remote_id,
         "remote_id": change.record.remote_id if change.record is not None else "",
         "before": change.base,
@@ -241,8 +241,8 @@ def reason_codes(change: Change) -> list[dict[str, str]]:
 
 
 def result_entry(setup: Setup, change: Change, result: WriteResult) -> Entry:
-    header = {"change": str(change.key), "outcome": str(result.outcome), "state": change.state}
-    payload: dict[str, object] = {"detail": change.detail, "field": result.field}
+    header: dict[str, JSON] = {"change": str(change.key), "outcome": str(result.outcome), "state": change.state}
+    payload: dict[str, JSON] = {"detail": change.detail, "field": result.field}
     if result.observed is not None:
         payload |= {"remote_id": result.observed.remote_id}
     if result.outcome == Outcome.DONE and change.record is not None:
@@ -255,7 +255,7 @@ def stored_differently(change: Change, shown: Mapping[str, Value]) -> dict[str, 
     return {name: shown[name] for name, value in change.values.items() if name in shown and shown[name] != value}
 
 
-def entry(setup: Setup, kind: str, change: Change, header: dict, payload: dict) -> Entry:  # type: ignore[type-arg]
+def entry(setup: Setup, kind: str, change: Change, header: Mapping[str, JSON], payload: Mapping[str, JSON]) -> Entry:
     return Entry(
         kind,
         change.run.actor,

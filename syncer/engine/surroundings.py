@@ -5,8 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.db.models import Q
-
 from connections.models.connection import SideName, other
 from syncer.engine import matching
 from syncer.engine.setup import Setup
@@ -45,12 +43,13 @@ def look_for(setup: Setup, keys: set[str], around: Surroundings) -> None:
     """The live records with these match keys in either book, and the links of this connection that they are in."""
     ids = []
     for side, ours in setup.sides.items():
-        records = Record.objects.filter(book=ours.book, match_key__in=keys, state__in=["live", "suspect"])
-        for record in records.order_by("pk"):
-            around.by_key[side][record.match_key].append(record)
-            ids.append(record.pk)
-    mine = Link.objects.filter(Q(left__in=ids) | Q(right__in=ids), connection=setup.connection)
-    for link in mine.exclude(state__in=ENDED).select_related("left", "right"):
+        # The state is looked at here: asked for in SQL, SQLite would walk all live records of the book.
+        for record in Record.objects.filter(book=ours.book, match_key__in=keys).order_by("pk"):
+            if record.state in (Record.State.LIVE, Record.State.SUSPECT):
+                around.by_key[side][record.match_key].append(record)
+                ids.append(record.pk)
+    mine = Link.objects.filter(connection=setup.connection).exclude(state__in=ENDED).select_related("left", "right")
+    for link in (*mine.filter(left__in=ids), *mine.filter(right__in=ids)):
         around.links |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
 
 

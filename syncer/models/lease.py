@@ -25,6 +25,7 @@ class ApiUsage(models.Model):
     calls = models.PositiveIntegerField(default=0)
 
     class Meta:
+        verbose_name = verbose_name_plural = "API usage"
         constraints: ClassVar = [models.UniqueConstraint(fields=["key", "slot", "caller"], name="api_usage_once")]
 
     def __str__(self) -> str:

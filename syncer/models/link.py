@@ -67,6 +67,8 @@ class Link(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["connection", "state"], name="link_connection_state"),
+            models.Index(fields=["connection", "left"], name="link_connection_left"),
+            models.Index(fields=["connection", "right"], name="link_connection_right"),
             models.Index(
                 fields=["connection", "next_attempt_at"], condition=Q(next_attempt_at__isnull=False), name="link_due"
             ),

@@ -140,6 +140,7 @@ class SyncLog(models.Model):
     objects = SyncLogQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = "history entry", "history"
         constraints = [
             models.UniqueConstraint(fields=["chain", "seq"], name="synclog_chain_seq"),
             models.CheckConstraint(condition=Q(seq__gte=1), name="synclog_seq_from_1"),

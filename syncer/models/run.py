@@ -73,6 +73,7 @@ class SyncRun(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = "run"
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [models.Index(fields=["connection", "-id"], name="run_connection")]
         constraints: ClassVar = [

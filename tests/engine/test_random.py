@@ -2,15 +2,17 @@
 SQL statement. After some quiet runs nothing is doubled, nothing that a person wrote is lost, and both books agree."""
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, NoReturn
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db import connection as database
 from django.db.models.functions import Now
 
@@ -248,8 +250,31 @@ def dying_at(statement: int) -> Iterator[None]:
         yield
 
 
+class Undone(Exception):
+    """Ends a history without a trace."""
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_nothing_is_doubled_or_lost(seed: int) -> None:
+    live_through(seed)
+
+
+@pytest.mark.deep
+def test_one_history_after_another_for_some_minutes() -> None:
+    """`make test-deep MINUTES=n SEED=s`: goes on from seed s, and says how far it came."""
+    seed = first = int(os.environ.get("SEED", "0"))
+    ends = time.monotonic() + 60 * float(os.environ.get("MINUTES", "10"))
+    while time.monotonic() < ends:
+        sys.stderr.write(f"\rhistory {seed} ")
+        with suppress(Undone), transaction.atomic():
+            live_through(seed)
+            raise Undone
+        seed += 1
+    sys.stderr.write(f"\n{seed - first} histories from seed {first}, none failed\n")
+    assert seed > first
+
+
+def live_through(seed: int) -> None:
     random = Random(seed)
     left = MemoryApp("left", create=random.choice(("client_id", "search")))
     right = MemoryApp("right", create=random.choice(("client_id", "search")))

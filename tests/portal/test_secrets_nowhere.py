@@ -200,6 +200,7 @@ def work_the_queue() -> None:
         monitor(results)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_queue_s_tables_hold_ids_and_no_secret(acme: Office, caplog: pytest.LogCaptureFixture) -> None:
     connection = synced(acme)
     Connection.objects.update(next_run_at=SYSTEM.now())
@@ -286,3 +287,20 @@ def test_a_new_key_leaves_the_binding_as_it_is(acme: Office, settings: Any) -> N
         credential.save()
     settings.FIELD_ENCRYPTION_KEYS = settings.FIELD_ENCRYPTION_KEYS[:1]
     assert Credential.of(account) == {"password": USERS["alice"]}
+
+
+def test_stored_secrets_do_not_go_along_to_another_address(acme: Office) -> None:
+    """Else whoever may edit an account could have its password sent to a server of their own."""
+    account = acme.carddav_account()
+    acme.radicale.requests.clear()
+    sent = filled(acme.browser.get(url("account", account)))
+    for change in ({"url": "http://127.0.0.1:9/evil/"}, {"username": "mallory"}):
+        page = acme.browser.post(url("account", account), {**sent, **change})
+        assert problems(page) == ["Enter it again: it was meant for what this account pointed at before."]
+    account.refresh_from_db()
+    assert (account.settings["username"], account.status) == ("alice", "connected")
+    assert acme.radicale.requests == []
+    moved = {**sent, "url": acme.radicale.url + "alice/", "password": USERS["alice"]}
+    assert acme.browser.post(url("account", account), moved).status_code == 302
+    account.refresh_from_db()
+    assert account.status == "connected"

@@ -158,6 +158,18 @@ def test_what_a_person_asked_for_is_not_lost_with_its_task(due: Connection) -> N
     assert next_run(due) <= SAFETY
 
 
+def test_without_a_worker_a_run_waits(acme: Office, due: Connection) -> None:
+    acme.radicale.requests.clear()
+    run = sync_services.request_sync(due, ANNA)
+    tick()
+    run.refresh_from_db()
+    assert (run.status, run.started) == ("queued", None)
+    assert acme.radicale.requests == []
+    run_connection(due.pk)
+    assert not SyncRun.objects.filter(status="queued").exists()
+    assert acme.radicale.requests != []
+
+
 # Running
 
 
@@ -204,7 +216,9 @@ def test_a_connection_that_is_deleted_while_it_runs_leaves_a_whole_log(acme: Off
     for n in range(12):
         acme.radicale.place("alice", f"p{n}", vcard(f"p{n}", f"EMAIL:p{n}@example.com", name=f"Given{n} Family{n}"))
     ran: list[object] = []
-    acts = iter([lambda: ran.append(run_connection(due.pk)), lambda: services.delete_connection(due, ANNA)])
+    acts: Iterator[Callable[[], None]] = iter(
+        [lambda: ran.append(run_connection(due.pk)), lambda: services.delete_connection(due, ANNA)]
+    )
     at_once(lambda: next(acts)(), 2)
     assert len(ran) == 1, "the task did not crash"
     for connection in Connection.objects.all():

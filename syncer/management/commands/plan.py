@@ -1,17 +1,16 @@
 """Show what a sync would do, and write nothing."""
 
-from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from connections.models import Connection
 from connections.services import Refused
 from syncer.engine.planner import WORDS
-from syncer.engine.run import OPEN_PLAN, run_slice
-from syncer.management.terminal import Bar, find_connection
+from syncer.engine.run import OPEN_PLAN, UNDER_WAY
+from syncer.management.terminal import find_connection, plan_words, printable, sentence, shown, work
 from syncer.models import Change, SyncRun
 from syncer.services import approve, request_plan
-from syncer.tasks import this_worker
 
 
 class Command(BaseCommand):
@@ -27,53 +26,44 @@ class Command(BaseCommand):
         found = find_connection(connection)
         try:
             if options["approve"]:
-                self.approve(found.pk, actor, options["approve"])
+                self.approve(found, actor, options["approve"])
                 return
-            request_plan(found, actor, enqueue=False)
+            if not found.runs.filter(status__in=UNDER_WAY, dry_run=True).exists():
+                request_plan(found, actor, enqueue=False)
         except Refused as refused:
             raise CommandError(str(refused)) from refused
-        bar = Bar()
-        try:
-            outcome = run_slice(found.pk, replace(this_worker(), progress=bar), "person", actor)
-            while outcome.again_at is not None and outcome.status == "running" and outcome.reason == "":
-                outcome = run_slice(found.pk, replace(this_worker(), progress=bar), "person", actor)
-        finally:
-            bar.close()
-        run = SyncRun.objects.filter(connection=found, status__in=OPEN_PLAN).first()
-        if run is None:
-            self.stdout.write(f"Nothing to do. {outcome.reason}".strip())
+        outcome = work(found, actor, self.stderr.write)[-1]
+        if outcome.again_at is not None:
+            again = f"{outcome.again_at:%Y-%m-%d %H:%M} UTC"
+            raise CommandError(f"There is no plan yet. {sentence(outcome.reason)} A worker goes on at {again}.")
+        if outcome.run is None or outcome.run.status not in OPEN_PLAN:
+            self.stdout.write(sentence(outcome.reason) or "Nothing to do.")
             return
-        self.show(run, limit)
+        self.show(found, outcome.run, limit)
 
-    def approve(self, connection_id: int, actor: str, digest: str) -> None:
-        run = SyncRun.objects.filter(connection=connection_id, status__in=OPEN_PLAN).first()
+    def approve(self, connection: Connection, actor: str, digest: str) -> None:
+        run = SyncRun.objects.filter(connection=connection, status__in=OPEN_PLAN).first()
         if run is None:
             raise CommandError("There is no open plan.")
         approve(run, actor, digest)
         self.stdout.write("Approved. A worker carries it out.")
 
-    def show(self, run: SyncRun, limit: int) -> None:
+    def show(self, connection: Connection, run: SyncRun, limit: int) -> None:
         changes = run.changes.filter(state__in=["planned", "held"]).select_related(
             "link__left", "link__right", "record"
         )
         total = changes.count()
-        for change in changes.order_by("pk")[:limit]:
-            self.stdout.write(line_of(change))
-        if total > limit:
-            self.stdout.write(f"... and {total - limit} more")
-        for side, counts in run.counts.get("planned", {}).items():
-            words = ", ".join(f"{number} {operation}" for operation, number in counts.items())
-            self.stdout.write(f"{side:<5} {words or 'nothing'}")
-        if run.error:
-            self.stdout.write(f"Over a limit: {run.error}")
-        self.stdout.write(f"Plan {run.code}, digest {run.plan_digest}")
+        lines = [line for change in changes.order_by("pk")[:limit] for line in lines_of(change)]
+        lines += [f"... and {total - limit} more (--limit {total} shows all)"] if total > limit else []
+        lines += [*plan_words(run), f"Plan {run.code}. Nothing is written yet. To let exactly this plan through:"]
+        for line in [*lines, f"  manage.py plan '{connection}' --approve {run.plan_digest}"]:
+            self.stdout.write(printable(line))
 
 
-def line_of(change: Change) -> str:
-    what = f"{change.operation:<7}{change.side:<6}{name_of(change)}"
-    fields = [f"{name}: {change.base.get(name)!r} -> {value!r}" for name, value in change.values.items()]
+def lines_of(change: Change) -> list[str]:
     why = {WORDS.get(str(reason["why"]), str(reason["why"])) for reason in change.reasons}
-    return f"{what}  [{'; '.join(sorted(why))}]" + "".join(f"\n    {field}" for field in fields)
+    fields = [f"    {name}: {shown(change.base.get(name))} -> {shown(value)}" for name, value in change.values.items()]
+    return [f"{change.operation:<7}{change.side:<6}{name_of(change)}  [{'; '.join(sorted(why))}]", *fields]
 
 
 def name_of(change: Change) -> str:

@@ -1,17 +1,19 @@
 """Run a connection in this terminal, to the end of its run."""
 
-import time
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from connections.models import Connection
-from syncer.engine.run import Outcome, Worker, run_slice
-from syncer.management.terminal import Bar, count_words, find_connection
-from syncer.tasks import this_worker
+from syncer.engine.run import OPEN_PLAN, Outcome
+from syncer.management.terminal import count_words, find_connection, plan_words, printable, sentence, work
+from syncer.models import SyncRun
 
-LONGEST_WAIT = 60
+NOT_ACTIVE = {
+    Connection.State.DRAFT: "is a draft. Activate it in the admin first.",
+    Connection.State.PAUSED: "is paused. Resume it in the admin first.",
+}
 
 
 class Command(BaseCommand):
@@ -24,32 +26,24 @@ class Command(BaseCommand):
     def handle(self, *args: Any, connection: str, actor: str, **options: Any) -> None:
         found = find_connection(connection)
         if found.state != Connection.State.ACTIVE:
-            raise CommandError(f"{found} is {found.get_state_display().lower()}. Activate it first.")
-        bar = Bar()
-        worker = replace(this_worker(), progress=bar)
-        try:
-            outcome = self.to_the_end(found, worker, actor)
-        finally:
-            bar.close()
-        self.report(outcome)
+            raise CommandError(f"{found} {NOT_ACTIVE[Connection.State(found.state)]}")
+        for line in words(found, work(found, actor, self.stderr.write)):
+            self.stdout.write(printable(line))
 
-    def to_the_end(self, connection: Connection, worker: Worker, actor: str) -> Outcome:
-        while True:
-            outcome = run_slice(connection.pk, worker, "person", actor)
-            wait = (outcome.again_at - worker.clock.now()).total_seconds() if outcome.again_at is not None else None
-            if wait is None or wait > LONGEST_WAIT:
-                return outcome
-            if wait > 0:
-                self.stderr.write(f"{outcome.reason}; going on in {wait:.0f} s")
-                time.sleep(wait)
 
-    def report(self, outcome: Outcome) -> None:
-        if outcome.status == "quiet":
-            self.stdout.write(f"Nothing to do. {outcome.reason}".strip())
-        elif outcome.run is not None:
-            self.stdout.write(f"Run {outcome.run.code}: {outcome.run.get_status_display()}. {outcome.reason}".strip())
-            self.stdout.write("\n".join(count_words(outcome.run.counts)))
-        if outcome.status in ("failed", "attention", "lost"):
-            raise CommandError(outcome.reason)
-        if outcome.again_at is not None:
-            self.stdout.write(f"It waits: {outcome.reason}. A worker goes on at {outcome.again_at:%Y-%m-%d %H:%M} UTC.")
+def words(connection: Connection, outcomes: Sequence[Outcome]) -> list[str]:
+    """What each run did, then why it does not go on."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        if outcome.run is not None and outcome.run.phase == SyncRun.Phase.END:
+            status = f"Run {outcome.run.code}: {outcome.run.get_status_display()}. {sentence(outcome.reason)}"
+            lines += [status.strip(), *count_words(outcome.run.counts)]
+    last = outcomes[-1]
+    plan = SyncRun.objects.filter(connection=connection, status__in=OPEN_PLAN).first()
+    if plan is not None:
+        lines += ["A plan waits for a person; nothing is written until then.", *plan_words(plan)]
+        return [*lines, f"Look at it: manage.py plan '{connection}'"]
+    if last.again_at is not None:
+        again = f"{last.again_at:%Y-%m-%d %H:%M} UTC"
+        return [*lines, f"It waits. {sentence(last.reason)} A worker goes on at {again}."]
+    return lines or [sentence(last.reason) or "Nothing to do."]
