@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from connections.fieldtypes import default_lines
 from connections.models import (
@@ -382,6 +382,13 @@ def set_state(connection: Connection, actor: str, state: str, clock: Clock) -> N
 
 def delete_connection(connection: Connection, actor: str, clock: Clock = SYSTEM) -> None:
     """Its history stays in the audit trail."""
+    try:
+        remove(connection, actor, clock)
+    except (IntegrityError, OperationalError) as error:
+        raise Refused("A run of this connection is under way. Pause it, wait a minute, and try again.") from error
+
+
+def remove(connection: Connection, actor: str, clock: Clock) -> None:
     with transaction.atomic():
         # The row is ours from here on: a worker that is about to send waits, and then finds nothing to send for.
         Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)

@@ -9,7 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
-from django.http import HttpRequest, JsonResponse
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from connections.secrets import unreadable
 from portal.checks import missing_triggers
@@ -19,16 +22,22 @@ HEARTBEAT_LIMIT = timedelta(minutes=3)
 OK = "ok"
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([AllowAny])
+def healthz(request: Request) -> Response:
     """This process answers; it says nothing of what it needs."""
-    return JsonResponse({"status": OK})
+    return Response({"status": OK})
 
 
-def readyz(request: HttpRequest) -> JsonResponse:
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([AllowAny])
+def readyz(request: Request) -> Response:
     """200 where every part works, 503 with the parts that do not: {"status": ..., "parts": {name: "ok" or why not}}."""
     parts = readiness(SYSTEM)
     ready = all(answer == OK for answer in parts.values())
-    response = JsonResponse({"status": OK if ready else "not ready", "parts": parts}, status=200 if ready else 503)
+    response = Response({"status": OK if ready else "not ready", "parts": parts}, status=200 if ready else 503)
     # Whoever asks is told; a line in the log for every question of a start-up would bury the rest.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -134,10 +134,11 @@ def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> 
             run = SyncRun(
                 connection=connection, version=connection.version, trigger=trigger, actor=actor, queued_at=now
             )
+        # The connection before its run: the order in which everybody takes them.
+        Connection.objects.filter(pk=connection.pk).update(last_run_at=now)
         run.status, run.started = SyncRun.Status.RUNNING, run.started or now
         run.attempts, run.slices = run.attempts + 1, run.slices + 1
         run.save()
-        Connection.objects.filter(pk=connection.pk).update(last_run_at=now)
     return run
 
 

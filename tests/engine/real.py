@@ -1,5 +1,6 @@
 """A connection between apps on this machine: a Radicale book of alice (left) and the Salesmate stand-in (right)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,18 @@ class Real:
         contact = [one for one in self.salesmate.log if one.path.startswith("/apis/contact/v4")]
         crm = sum(one.method in WRITES and not one.path.endswith("/search") and one.status == 200 for one in contact)
         return dav, crm
+
+    def cards_put(self) -> Counter[str]:
+        """The writes of single cards by path, from Radicale's own log."""
+        good = (one.path for one in self.radicale.requests if one.method == "PUT" and one.status < 300)
+        return Counter(path for path in good if path.endswith(".vcf"))
+
+    def contacts_put(self) -> Counter[str]:
+        """The writes of contacts by id, from Salesmate's own log; a create is of a contact that it made."""
+        good = [one for one in self.salesmate.log if one.status == 200]
+        updates = Counter(one.path.rpartition("/")[2] for one in good if one.method == "PUT")
+        creates = sum(one.method == "POST" and one.path == "/apis/contact/v4" for one in good)
+        return updates + Counter(str(number) for number in sorted(self.salesmate.account.contacts)[-creates:])
 
 
 @contextmanager

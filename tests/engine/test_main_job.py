@@ -1,12 +1,14 @@
 """The main job on real servers: contacts travel between a Radicale book and Salesmate's API."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from syncer.audit.verify import verify
-from syncer.models import Book, Link, LogChain
+from syncer.models import Book, Link, LogChain, SyncLog
 from tests.engine.real import Real, card, person, real
 
 pytestmark = pytest.mark.django_db
@@ -22,11 +24,19 @@ def assert_every_write_is_in_the_log(world: Real, before: tuple[int, int] = (0, 
     """In the servers' own access logs every write has one intent and one result, and the reverse."""
     dav, crm = world.writes_seen()
     intents, results = world.entries("write.intent"), world.entries("write.result")
-    assert len(intents) == len(results)
+    assert Counter(change_of(entry) for entry in intents) == Counter(change_of(entry) for entry in results)
+    assert max(Counter(change_of(entry) for entry in intents).values()) == 1
     assert sum(entry.side == "left" for entry in intents) == dav - before[0]
     assert sum(entry.side == "right" for entry in intents) == crm - before[1]
+    for side, written in (("left", world.cards_put()), ("right", world.contacts_put())):
+        named = Counter(json.loads(entry.payload or "{}")["remote_id"] for entry in results if entry.side == side)
+        assert named == written, f"each write of the {side} is of the contact that the log names"
     for chain in LogChain.objects.all():
         assert verify(chain.name).ok
+
+
+def change_of(entry: SyncLog) -> str:
+    return str(json.loads(entry.header)["change"])
 
 
 # In one transaction around all PostgreSQL could never tidy up after the rows that are updated again and again.

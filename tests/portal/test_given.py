@@ -15,7 +15,6 @@ PACKAGES = {
     "django-environ": "environ",
     "django-cryptography-5": "django_cryptography",
 }
-NOT_YET = pytest.mark.xfail(strict=True, reason="nothing imports it before there is an API")
 
 
 def imported() -> set[str]:
@@ -40,10 +39,7 @@ def test_the_given_packages_are_required(package: str) -> None:
     assert package in pinned("requirements.txt")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [pytest.param(name, marks=NOT_YET) if name == "rest_framework" else name for name in PACKAGES.values()],
-)
+@pytest.mark.parametrize("module", PACKAGES.values())
 def test_the_given_packages_are_used(module: str) -> None:
     assert module in imported()
 

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import queue
+import sys
 from collections.abc import Iterator
 from io import StringIO
 from multiprocessing import Value
@@ -17,6 +18,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection as database
 from django.test import Client as Browser
+from django.views.debug import ExceptionReporter
 from django_q.models import OrmQ, Task
 from django_q.monitor import monitor
 from django_q.worker import worker
@@ -304,3 +306,15 @@ def test_stored_secrets_do_not_go_along_to_another_address(acme: Office) -> None
     assert acme.browser.post(url("account", account), moved).status_code == 302
     account.refresh_from_db()
     assert account.status == "connected"
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_report_of_a_crash_shows_nothing_that_was_typed(rf: Any, settings: Any, debug: bool) -> None:
+    settings.DEBUG = debug
+    request = rf.post("/admin/connections/account/add/", SALESMATE)
+    try:
+        typed = dict(SALESMATE)
+        raise RuntimeError(f"{len(typed)} inputs")
+    except RuntimeError:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+    assert held_by(reporter.get_traceback_html() + reporter.get_traceback_text()) == []
