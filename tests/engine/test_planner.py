@@ -175,8 +175,10 @@ def test_a_line_for_empty_fields_alone_replaces_nothing(row: Row, way: str, winn
     decision = decide_line(replace(line, write_mode="if_empty"), row.shadow, row.left, row.right, PLAIN)
     if any(write.base is not None for _, write in always.writes):
         assert outcome(decision) == "leave"
-    else:
+    elif always.held is None:
         assert (decision.writes, decision.agree) == (always.writes, always.agree)
+    else:
+        assert decision.writes == ()
 
 
 @pytest.mark.parametrize(("row", "way", "winner"), CASES)
@@ -331,6 +333,11 @@ def test_what_an_app_makes_of_a_value_counts_as_that_value() -> None:
     assert outcome(decide_line(make_line(), None, "Annabelle", "Anna", cutting)) == "agree"
     assert outcome(decide_line(make_line(winner="hold"), None, "Annabelle", "Anna", PLAIN)) == "hold conflict"
     assert outcome(decide_line(make_line(winner="hold"), None, "Anna", "Annabelle", cutting)) == "hold conflict"
+
+
+def test_the_same_value_on_both_sides_agrees_whatever_the_apps_make_of_new_ones() -> None:
+    cutting = Policy(stored={"left": cut, "right": cut})
+    assert outcome(decide_line(make_line(winner="hold"), None, "Annabelle", "Annabelle", cutting)) == "agree"
 
 
 def test_an_app_that_reformats_never_looks_edited() -> None:
