@@ -54,6 +54,9 @@ class Line:
         return convert(self.field(other(to)), self.field(to), value, table, region)
 
 
+FALLBACK = Field("fallback", "The fallback", FieldType.TEXT)
+
+
 def as_sent(field: Field, value: Value) -> Value:
     return value
 
@@ -209,7 +212,7 @@ def settle(line: Line, now: Mapping[SideName, Value], policy: Policy) -> Decisio
         return carry(line, source, now, policy, "only_direction", lost=True)
     if now["left"] is None or now["right"] is None:
         return carry(line, "left" if now["right"] is None else "right", now, policy, "empty_never_wins")
-    if line.winner == "hold":
+    if line.winner == "hold" and line.to and line.write_mode == "always":
         return Decision(held=Held("conflict", line.code, "both sides changed it", now["left"], now["right"]))
     winner: SideName = "left" if line.winner == "left" else "right"
     return carry(line, winner, now, policy, f"conflict.{winner}", lost=True)
@@ -234,7 +237,7 @@ def carry(
     except Unconvertible as error:
         return Decision(held=Held("value", line.code, str(error), now["left"], now["right"]))
     if wanted is None and line.field(target).required:
-        wanted = constant_fallback(line)
+        wanted = constant_fallback(line, target)
         if wanted is None:
             reason = f"{line.field(target).label} must not be empty"
             return Decision(held=Held("required_empty", line.code, reason, now["left"], now["right"]))
@@ -244,8 +247,16 @@ def carry(
     return Decision(writes=((target, write),))
 
 
-def constant_fallback(line: Line) -> Value:
-    return line.fallback.get("constant") if line.fallback is not None else None
+def constant_fallback(line: Line, target: SideName) -> Value:
+    return fitting(line, target, line.fallback.get("constant")) if line.fallback is not None else None
+
+
+def fitting(line: Line, target: SideName, value: Value) -> Value:
+    """A fallback as the field takes it; None where it does not fit, and then nothing is filled in."""
+    try:
+        return convert(FALLBACK, line.field(target), value) if isinstance(value, str) else None
+    except Unconvertible:
+        return None
 
 
 def merge_tags(line: Line, shadow: Sequence[Value], left: Value, right: Value, policy: Policy) -> Decision:
@@ -260,7 +271,9 @@ def merge_tags(line: Line, shadow: Sequence[Value], left: Value, right: Value, p
         added = {
             key: tag for key, tag in now[source].items() if key not in before[index] and key not in policy.reserved
         }
-        removed = [tag for key, tag in before[index].items() if key not in now[source] and key not in policy.reserved]
+        # What the target never agreed to have, it added itself since: not for the other side to take away.
+        agreed = before[index].keys() & before[1 - index].keys() - policy.reserved
+        removed = [before[index][key] for key in agreed if key not in now[source]]
         have: Value = right if target == "right" else left
         if line.write_mode == "on_create" or (line.write_mode == "if_empty" and have is not None):
             continue
@@ -335,7 +348,7 @@ def plan_create(
         if wanted is not None:
             plan.values[line.field(target).name] = wanted
             plan.source[line.code] = value
-        elif line.field(target).required and (filled := fallback(line, values)) is not None:
+        elif value is None and line.field(target).required and (filled := fallback(line, target, values)) is not None:
             plan.values[line.field(target).name] = filled
             plan.source[line.code] = value
             plan.filled[line.field(target).name] = "fallback"
@@ -357,10 +370,10 @@ def created_value(line: Line, target: SideName, value: Value, policy: Policy) ->
     return merged_tags(wanted, (), sorted(policy.reserved)) if line.is_tags else wanted
 
 
-def fallback(line: Line, values: Values) -> Value:
+def fallback(line: Line, target: SideName, values: Values) -> Value:
     """What a person chose to fill a required field with: a constant, or another field of the contact."""
     if line.fallback is None:
         return None
     if "field" in line.fallback:
-        return values.get(line.fallback["field"])
-    return line.fallback.get("constant")
+        return fitting(line, target, values.get(line.fallback["field"]))
+    return constant_fallback(line, target)

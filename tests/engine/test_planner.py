@@ -875,3 +875,27 @@ def test_a_new_contact_holds_only_what_the_other_side_shows(case: Case, target: 
         else:
             assert value == line.converted(shown_there, target, case.policy.region)
     assert len(plan.missing) == sum(one.required and one.name not in plan.values for one in fields)
+
+
+@pytest.mark.parametrize("fallback", [{"field": "note"}, {"constant": "Unknown"}], ids=["a field", "a constant"])
+def test_a_fallback_that_does_not_fit_fills_nothing(fallback: Mapping[str, str]) -> None:
+    line = make_line(required=True, right_max=4, fallback=fallback)
+    plan = created(line, None, more={"note": "A long note"})
+    assert plan.values == {} and plan.missing != []
+
+
+def test_a_constant_that_does_not_fit_is_held() -> None:
+    line = make_line(required=True, right_max=4, fallback={"constant": "Unknown"})
+    assert outcome(decide_line(line, OLD, None, "Old", PLAIN)) == "hold required_empty"
+
+
+def test_a_required_value_that_does_not_fit_is_not_replaced_by_the_fallback() -> None:
+    line = make_line(required=True, right_max=7, fallback={"constant": "Unknown"})
+    plan = created(line, "Annabelle")
+    assert plan.values == {} and plan.missing == [Held("required_empty", "", "Right name must not be empty")]
+
+
+@pytest.mark.parametrize("write_mode", ["on_create", "if_empty"])
+def test_a_conflict_is_not_held_where_neither_value_could_be_written(write_mode: str) -> None:
+    line = make_line(winner="hold", write_mode=write_mode)
+    assert outcome(decide_line(line, None, "Anna", "Bob", PLAIN)) == "leave"
