@@ -115,7 +115,7 @@ def plan_words(run: SyncRun) -> list[str]:
     """What a plan would do, by side, and which limits it is over."""
     lines = []
     for side, counts in run.counts.get("planned", {}).items():
-        words = ", ".join(f"{number} {operation}" for operation, number in counts.items())
+        words = ", ".join(f"{number} {operation}" for operation, number in sorted(counts.items()))
         lines.append(f"{side:<5} {words or 'nothing'}")
     return [*lines, f"Over a limit: {run.error}"] if run.error else lines
 
@@ -124,7 +124,7 @@ def count_words(counts: Mapping[str, Any]) -> list[str]:
     """The counts of a run as lines."""
     lines = []
     for side in ("left", "right"):
-        done = ", ".join(f"{number} {word}" for word, number in counts.get(side, {}).items() if number)
+        done = ", ".join(f"{number} {word}" for word, number in sorted(counts.get(side, {}).items()) if number)
         lines.append(f"  {side:<5} {done or 'nothing'}")
     rest = ", ".join(f"{counts[word]} {word}" for word in ("skipped", "failed", "held") if counts.get(word))
     return [*lines, f"  {rest}"] if rest else lines
