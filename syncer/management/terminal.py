@@ -120,11 +120,14 @@ def plan_words(run: SyncRun) -> list[str]:
     return [*lines, f"Over a limit: {run.error}"] if run.error else lines
 
 
+DONE = ("created", "updated", "tagged", "untagged", "linked")
+
+
 def count_words(counts: Mapping[str, Any]) -> list[str]:
     """The counts of a run as lines."""
     lines = []
     for side in ("left", "right"):
-        done = ", ".join(f"{number} {word}" for word, number in sorted(counts.get(side, {}).items()) if number)
+        done = ", ".join(f"{number} {word}" for word in DONE if (number := counts.get(side, {}).get(word)))
         lines.append(f"  {side:<5} {done or 'nothing'}")
     rest = ", ".join(f"{counts[word]} {word}" for word in ("skipped", "failed", "held") if counts.get(word))
     return [*lines, f"  {rest}"] if rest else lines
