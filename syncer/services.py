@@ -1,14 +1,20 @@
 """The acts of people on runs, plans and holds; the same rules as in connections/services.py."""
 
+from datetime import datetime, timedelta
+
 from django.db import IntegrityError, transaction
 
 from connections.models import Connection
+from connections.models.connection import SideName
 from connections.services import Refused
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import JSON, PORTAL, Entry, append
 from syncer.engine.holds import close, resolved_entry
+from syncer.engine.replica import unite
 from syncer.engine.run import OPEN_PLAN, close_plan
-from syncer.models import Book, Hold, SyncRun
+from syncer.leases import acquire
+from syncer.models import Book, Change, Hold, Link, Record, SyncRun
+from syncer.models.link import ENDED
 
 
 def queue(connection: Connection) -> None:
@@ -78,7 +84,7 @@ def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> N
         )
         if taken != 1:
             raise Refused("This plan is not open any more.")
-        Connection.objects.filter(pk=connection.pk).update(reviewed_version=run.version)
+        Connection.objects.filter(pk=connection.pk).update(reviewed_version=run.version, review_once=False)
         holds = list(Hold.objects.filter(connection=connection, kind=Hold.Kind.GUARD, resolved__isnull=True))
         close(holds, "approved", actor, clock.now())
         queue(connection)
@@ -105,8 +111,90 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
     """A person says that what a book shows is right (it is empty, the contacts are gone): reading goes on."""
     if hold.book is None or hold.resolved is not None:
         raise Refused("This is not an open question about a book.")
+    if hold.kind == Hold.Kind.IDENTITY:
+        raise Refused("Another login shows other contacts. Enter the credentials of the login that was connected.")
     with transaction.atomic():
         close([hold], "it is right", actor, clock.now())
         if hold.kind == Hold.Kind.EMPTIED:
             Book.objects.filter(pk=hold.book.pk).update(full_wanted=True, empty_accepted=True, problem="")
         append(PORTAL, [resolved_entry(hold)], clock.now())
+
+
+CHOICES = ("this", "again", "leave")
+
+
+def resolve_create(hold: Hold, choice: str, actor: str, record: Record | None = None, clock: Clock = SYSTEM) -> None:
+    """A person says what became of a create that nobody can tell: `this` record is it, create it `again`, or `leave`
+    the contact alone from now on. Raises Refused; also while a worker is at one of the accounts."""
+    connection, link = hold.connection, hold.link
+    if hold.kind != Hold.Kind.CREATE_UNKNOWN or hold.resolved is not None or connection is None or link is None:
+        raise Refused("This is not an open question about a contact that may have been created.")
+    if choice not in CHOICES:
+        raise Refused(f"Choose one of: {', '.join(CHOICES)}.")
+    side: SideName = "right" if link.right_id is None else "left"
+    if choice == "this" and (record is None or record not in could_be_it(hold)):
+        raise Refused("Choose one of the contacts that came since and are not linked.")
+    keys = [connection.left_account.lease_key, connection.right_account.lease_key]
+    lease = acquire(keys, actor, timedelta(seconds=60), clock)
+    if lease is None:
+        raise Refused("A worker is at one of the accounts just now. Try again in a moment.")
+    try:
+        with transaction.atomic():
+            lease.fence()
+            decide_create(hold, link, side, choice, record, actor, clock.now())
+    finally:
+        lease.release()
+
+
+def could_be_it(hold: Hold) -> list[Record]:
+    """The contacts of the other book that are in no pair, newest first: those that came since the create was sent."""
+    connection, link = hold.connection, hold.link
+    if connection is None or link is None:
+        return []
+    side = "right" if link.right_id is None else "left"
+    book = connection.sides.get(side=side).book
+    found = Record.objects.filter(book=book, state=Record.State.LIVE)
+    sent = link.changes.filter(state=Change.State.SENDING).first()
+    if sent is not None:
+        found = found.filter(first_seen_at__gte=sent.sent_at)
+    pairs = Link.objects.filter(connection=connection, left__isnull=False, right__isnull=False).exclude(state__in=ENDED)
+    return list(found.exclude(pk__in=pairs.values(side)).order_by("-first_seen_at", "-pk")[:100])
+
+
+def decide_create(
+    hold: Hold, link: Link, side: SideName, choice: str, record: Record | None, actor: str, now: datetime
+) -> None:
+    connection = link.connection
+    link.refresh_from_db()
+    sent = link.changes.filter(state=Change.State.SENDING).first()
+    states = {"this": Change.State.RECOVERED, "again": Change.State.LOST, "leave": Change.State.SKIPPED}
+    entries = []
+    if sent is not None:
+        sent.state, sent.settled_at, sent.detail, sent.record = states[choice], now, "as a person decided", record
+        sent.save(update_fields=["state", "settled_at", "detail", "record"])
+        outcome: dict[str, JSON] = {"change": str(sent.key), "outcome": choice, "state": sent.state}
+        payload: dict[str, JSON] = {"remote_id": record.remote_id if record is not None else ""}
+        entries.append(entry_of(link, sent, "write.result", actor, outcome, payload))
+    link.attempts, link.next_attempt_at, link.updated_at = 0, now, now
+    if record is not None:
+        mine = Link.objects.filter(connection=connection, **{side: record}).exclude(pk=link.pk)
+        mine.exclude(state__in=ENDED).update(
+            state=Link.State.SUPERSEDED, reason="linked by a person", next_attempt_at=None
+        )
+        setattr(link, side, record)
+        link.state, link.reason, link.shadow = Link.State.IN_SYNC, "", {}
+        unite([link], now)
+        entries.append(entry_of(link, sent, "link.made", actor, {"reasons": [{"why": "person"}]}, {}))
+    else:
+        link.state, link.reason = Link.State.NEW, ""
+        link.applied_actions = {**link.applied_actions, "create": "create" if choice == "again" else "leave"}
+    link.save()
+    close([hold], choice, actor, now)
+    append(connection.chain, [*entries, resolved_entry(hold, connection.code)], now)
+
+
+def entry_of(
+    link: Link, change: Change | None, kind: str, actor: str, header: dict[str, JSON], payload: dict[str, JSON]
+) -> Entry:
+    run = change.run.code if change is not None else None
+    return Entry(kind, actor, header, payload, connection=link.connection.code, run=run, link=link.code)

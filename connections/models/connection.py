@@ -75,6 +75,9 @@ class Connection(models.Model):
     reviewed_version = models.PositiveIntegerField(
         default=0, editable=False, help_text="The newest version whose mapping and rules a person has let through."
     )
+    review_once = models.BooleanField(
+        default=False, editable=False, help_text="The next plan is shown for review whatever the option says."
+    )
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)

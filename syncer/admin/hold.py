@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -13,7 +14,7 @@ from syncer import services
 from syncer.admin.attention import holds_of, open_plan
 from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import Books, Eyes
-from syncer.models import Hold
+from syncer.models import Hold, Record
 
 TODO = {
     Hold.Kind.CONFLICT: "Correct the value in one of the two apps, or let the mapping choose a winner.",
@@ -23,11 +24,13 @@ TODO = {
     Hold.Kind.VALUE: "Change the value in the app so that it fits the other side.",
     Hold.Kind.MATCH_KEY_REMOVED: "Put the e-mail address back, or remove it on the other side too.",
     Hold.Kind.DELETED_EDITED: "Decide in the apps whether the contact stays.",
-    Hold.Kind.CREATE_UNKNOWN: "Look in the app whether the contact is there; the next runs look again, too.",
+    Hold.Kind.CREATE_UNKNOWN: "Look in the app. If the contact is there, say which; if not, have it created again.",
     Hold.Kind.EMPTIED: "Look in the app. If it is right that the book is empty, say so; then it is read again.",
     Hold.Kind.SUSPECTS: "Look in the app. If it is right that these contacts are gone, say so; then reading goes on.",
     Hold.Kind.IDENTITY: "Enter the credentials of the login that the account was connected with.",
 }
+MOST_SHOWN = 5
+"""Of the contacts that a create may have made, the newest."""
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -93,9 +96,29 @@ class HoldAdmin(ReadOnlyAdmin):
             hold.person = books.of_link(hold.link, self.eyes(request, hold))
 
     def buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
-        if obj.resolved is not None or obj.book is None:
+        if obj.resolved is not None:
             return []
-        return [Button("right", "It is right", lambda: self.said_right(request, obj), strong=True)]
+        if obj.kind in (Hold.Kind.EMPTIED, Hold.Kind.SUSPECTS):
+            return [Button("right", "It is right", lambda: self.said_right(request, obj), strong=True)]
+        return self.about_a_create(request, obj) if obj.kind == Hold.Kind.CREATE_UNKNOWN else []
+
+    def about_a_create(self, request: HttpRequest, hold: Hold) -> list[Button]:
+        eyes, books, found = self.eyes(request, hold), Books(), services.could_be_it(hold)[:MOST_SHOWN]
+        these = [
+            Button(
+                f"this-{record.pk}",
+                f"It is {books.person(record, eyes)}",
+                partial(self.decided, request, hold, "this", record),
+            )
+            for record in found
+        ]
+        again = Button("again", "Create it again", partial(self.decided, request, hold, "again"))
+        leave = Button("leave", "Leave it alone", partial(self.decided, request, hold, "leave"))
+        return [*these, again, leave]
+
+    def decided(self, request: HttpRequest, hold: Hold, choice: str, record: Record | None = None) -> str:
+        services.resolve_create(hold, choice, actor(request), record)
+        return "Noted. The next run goes on from here."
 
     def said_right(self, request: HttpRequest, hold: Hold) -> str:
         services.resolve_book_hold(hold, actor(request))

@@ -12,12 +12,14 @@ from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome,
 from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
 from syncer.engine.planner import plan_pair
+from syncer.engine.replica import store, unite
 from syncer.engine.rows import save_all
 from syncer.engine.settle import LINK_FIELDS, intent_entry, reason_codes, settle
 from syncer.engine.setup import Setup, fields_from
 from syncer.engine.slice import Slice
+from syncer.engine.surroundings import source_lineage
 from syncer.engine.values import cleaned, digest
-from syncer.models import Book, Change, Link, Record, SyncRun
+from syncer.models import Book, Change, Link, SyncRun
 from syncer.models.link import ENDED
 
 LINKS_AT_ONCE = 300
@@ -100,7 +102,7 @@ def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Chang
         trash = end_others(setup, keep, now)
         links = [pair_up(setup, change, trash, now) for change in keep]
         save_all(links, LINK_FIELDS)
-        share_lineage(links)
+        unite(links, now)
         Change.objects.filter(pk__in=[change.pk for change in keep]).update(state=Change.State.DONE, settled_at=now)
         step_forward(run, len(changes))
         record(setup.connection, run, [linked_entry(setup, change) for change in keep], slice)
@@ -133,16 +135,6 @@ def pair_up(setup: Setup, change: Change, trash: dict[int, object], now: datetim
     link.applied_actions = {"trash": remembered} if remembered is not None else {}
     link.next_attempt_at = now if remembered is not None or plan.held else None
     return link
-
-
-def share_lineage(links: Sequence[Link]) -> None:
-    """Linked contacts are of one origin: the right one takes the left one's."""
-    rights: list[Record] = []
-    for link in links:
-        if link.left is not None and link.right is not None and link.right.lineage != link.left.lineage:
-            link.right.lineage = link.left.lineage
-            rights.append(link.right)
-    save_all(rights, ["lineage"])
 
 
 def linked_entry(setup: Setup, change: Change) -> Entry:
@@ -186,6 +178,7 @@ def next_batch(slice: Slice, setup: Setup, run: SyncRun) -> list[Change]:
 
 def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> None:
     book = batch[0].book
+    look_again(slice, setup, batch)
     writes = first_transaction(slice, setup, run, batch)
     results = outcomes(slice, book, writes) if writes else []
     with slice.transaction():
@@ -193,8 +186,25 @@ def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> N
         step_forward(run, len(batch) - sum(result.outcome == Outcome.NOT_SENT for _, result in results))
         record(setup.connection, run, entries, slice)
     unsent = next((result for _, result in results if result.outcome == Outcome.NOT_SENT), None)
-    if unsent is not None:
+    # Where the app refused one, it took none of the batch because of that: the others go once more without it.
+    if unsent is not None and not any(result.outcome == Outcome.REFUSED for _, result in results):
         raise Paused(unsent.detail or "the app takes no more for now")
+
+
+def look_again(slice: Slice, setup: Setup, batch: Sequence[Change]) -> None:
+    """Right before a create: what the app finds by the address and does not list yet is stored, and the create is
+    overtaken by it. Not asked where the pull of this slice showed all there is, nor where the app's search lags too."""
+    side: SideName = "left" if batch[0].side == "left" else "right"
+    book, can = batch[0].book, setup.sides[side].capabilities
+    if not can.visibility_delay or can.marker_found_by != "search":
+        return
+    connector = slice.connectors[book.account_id]
+    for change in batch:
+        if change.operation == Change.Operation.CREATE and change.match_key:
+            hits = connector.find(book.remote_id, change.match_key, fields=book.fields)
+            if hits:
+                with slice.transaction():
+                    store(slice, book, hits, hint=not can.fresh_feed)
 
 
 def first_transaction(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> list[tuple[Change, Write]]:
@@ -219,20 +229,23 @@ def first_transaction(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[
 
 
 def unsettled(changes: Sequence[Change]) -> set[int]:
-    """Changes whose target has another write in flight, by whichever connection: they wait."""
+    """Changes whose target has another write in flight, by whichever connection, and all but the first that would
+    create one person: they wait."""
     sending = Change.objects.filter(book=changes[0].book if changes else None, state=Change.State.SENDING)
-    records, keys = set(), set()
-    for record_id, key, operation in sending.values_list("record", "match_key", "operation"):
-        records.add(record_id)
-        if operation == Change.Operation.CREATE and key:
-            keys.add(key)
-    busy, seen = set(), set()
+    taken = {what for change in sending.select_related("link__left", "link__right") for what in claims(change)}
+    busy = set()
     for change in changes:
-        key = change.match_key if change.operation == Change.Operation.CREATE else ""
-        if (change.record_id is not None and change.record_id in records) or (key and (key in keys or key in seen)):
+        if taken & claims(change):
             busy.add(change.pk)
-        seen.add(key)
+        taken |= claims(change)
     return busy
+
+
+def claims(change: Change) -> set[object]:
+    """What only one write at a time may be about: a record, or the address and the origin of a new contact."""
+    if change.operation != Change.Operation.CREATE:
+        return {change.record_id}
+    return set[object]((change.match_key, source_lineage(change))) - {"", None}
 
 
 def as_write(book: Book, change: Change) -> Write:

@@ -293,7 +293,7 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
     if answer.kind == matching.Kind.PAIR:
         return judge_match(setup, link, answer, around, now)
     if answer.kind == matching.Kind.CREATE:
-        return judge_create(setup, link, side, record, scope)
+        return in_doubt(setup, link, side, record, scope) or judge_create(setup, link, side, record, scope)
     states = {
         matching.Kind.WAIT: Link.State.NEW,
         matching.Kind.EXCLUDED: Link.State.EXCLUDED,
@@ -311,8 +311,8 @@ def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surr
     """Two contacts belong together. The left one's link becomes the pair, whichever side was judged."""
     side: SideName = "left" if link.left_id is not None else "right"
     mine = side_record(link, side)
-    assert mine is not None
-    theirs = next(one for one in around.by_key[other(side)][mine.match_key] if one.pk == answer.candidate)
+    assert mine is not None and answer.candidate is not None
+    theirs = around.record(other(side), answer.candidate)
     records: dict[SideName, Record] = {side: mine, other(side): theirs}
     scope = in_scope(setup, records, now)
     if not scope.matched:
@@ -327,7 +327,7 @@ def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surr
         record=records[attached],
         values={},
         base={},
-        reasons=[{"why": "same_email"}],
+        reasons=[{"why": "same_origin" if mine.lineage == theirs.lineage else "same_email"}],
     )
     verdict = Verdict(keeper, Link.State.NEW, "to be linked", trace=scope.trace)
     verdict.also = other_link(setup, link, keeper, records[attached], attached, around, now)
@@ -360,6 +360,21 @@ def other_link(
     return Link(
         connection=setup.connection, state=Link.State.NEW, reason="to be linked", updated_at=now, **{side: record}
     )
+
+
+def in_doubt(setup: Setup, link: Link, side: SideName, record: Record, scope: Scope) -> Verdict | None:
+    """After our database was set back to an older state, what it does not know as linked may have been linked since.
+    Without an e-mail address nothing shows whether the other side has it: a person says so."""
+    book = setup.sides[side].book
+    decided = link.applied_actions.get("create")
+    if decided == "leave":
+        return Verdict(link, Link.State.EXCLUDED, "left alone, as a person decided", trace=scope.trace)
+    if record.match_key or book.restored_at is None or decided == "create":
+        return None
+    if book.restored_until is not None and record.first_seen_at > book.restored_until:
+        return None
+    reason = "our database was set back: without an e-mail address nobody can tell whether the other side has it"
+    return Verdict(link, Link.State.HELD, reason, held=[Held("create_unknown", "", reason)], trace=scope.trace)
 
 
 def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope: Scope) -> Verdict:

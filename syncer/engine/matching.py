@@ -15,8 +15,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A live record of the other book with the same match key. `free`: in no live pair of this connection, or the
-    survivor of one whose opposite was deleted. `settled`: neither suspect nor in need of a read."""
+    """A live record that could be the same person. `free`: in no live pair of this connection, or the survivor of one
+    whose opposite was deleted. `settled`: neither suspect nor in need of a read."""
 
     record: int
     free: bool
@@ -35,9 +35,11 @@ class Verdict:
 class Question:
     """All that the verdict on one unpaired record depends on.
 
-    `twins` are other live records of its own book with the same key. `creating` says that a create that could turn out
-    to be this very record is not settled yet. `creates` is whether the connection may create it on the other side, and
-    `why_not` the reason where it may not.
+    `candidates` are the live records of the other book with its key, `twins` other live records of its own book with
+    that key. `kin` are the live records of the other book that are of its origin: copies of it, or it of them,
+    whichever connection made them; `kin_gone` says that the other book held one that was deleted. `creating` says that
+    a create that could turn out to be this very record, or its copy, is not settled yet. `creates` is whether the
+    connection may create it on the other side, and `why_not` the reason where it may not.
     """
 
     record: int
@@ -49,6 +51,8 @@ class Question:
     avoid_duplicates: bool
     creates: bool
     why_not: str = ""
+    kin: Sequence[Candidate] = ()
+    kin_gone: bool = False
 
 
 def judge(question: Question) -> Verdict:
@@ -56,6 +60,8 @@ def judge(question: Question) -> Verdict:
         return Verdict(Kind.WAIT, "waiting until both books were read completely")
     if question.creating:
         return Verdict(Kind.WAIT, "waiting for a create whose outcome is not known yet")
+    if question.kin:
+        return of_one_origin(question)
     if question.match_key == "":
         return without_key(question)
     if not all(one.settled for one in (*question.candidates, *question.twins)):
@@ -74,6 +80,18 @@ def judge(question: Question) -> Verdict:
     return Verdict(Kind.PAIR, "the same e-mail address", candidate=ids[0])
 
 
+def of_one_origin(question: Question) -> Verdict:
+    """Its copy is there already: it is that one, whatever the addresses say by now, and never created again."""
+    if not all(one.settled for one in question.kin):
+        return Verdict(Kind.WAIT, "waiting for a contact that decides it")
+    ids = tuple(one.record for one in question.kin)
+    if len(ids) > 1:
+        return Verdict(Kind.DUPLICATE, "several contacts of the other book are of the same origin", candidates=ids)
+    if not question.kin[0].free:
+        return Verdict(Kind.DUPLICATE, "the contact of the same origin is linked to another", candidates=ids)
+    return Verdict(Kind.PAIR, "of the same origin", candidate=ids[0])
+
+
 def without_key(question: Question) -> Verdict:
     if question.avoid_duplicates:
         return Verdict(Kind.EXCLUDED, "no e-mail address, and duplicates are to be avoided")
@@ -81,6 +99,8 @@ def without_key(question: Question) -> Verdict:
 
 
 def created(question: Question) -> Verdict:
+    if question.kin_gone:
+        return Verdict(Kind.EXCLUDED, "its copy in the other book was deleted, and is not made again")
     if not question.creates:
         return Verdict(Kind.EXCLUDED, question.why_not)
     return Verdict(Kind.CREATE, "not in the other book")

@@ -14,17 +14,13 @@ from syncer.engine.decide import Verdict, judge_links, judge_records
 from syncer.engine.guard import Breach, Tally, breaches
 from syncer.engine.holds import sync_link_holds
 from syncer.engine.rows import save_all
-from syncer.engine.setup import Setup
-from syncer.engine.slice import Slice
+from syncer.engine.setup import Setup, fields_from, needed_fields
+from syncer.engine.slice import NotReady, Slice
 from syncer.engine.values import canonical, digest
 from syncer.models import Book, Change, Hold, Link, Record, SyncRun
 from syncer.models.link import ENDED
 
 AT_ONCE = 500
-
-
-class NotReady(Exception):
-    """Planning has to wait; the text says for what."""
 
 
 def check_ready(setup: Setup) -> None:
@@ -35,8 +31,7 @@ def check_ready(setup: Setup) -> None:
             raise NotReady(f"{ours.app_label}: {hold.get_kind_display().lower()}")
         if ours.book.complete_pass == 0:
             raise NotReady(ours.book.problem or f"{ours.app_label} has not been read completely yet")
-        needed = {line.field("left" if ours.side.side == "left" else "right").name for line in setup.lines}
-        if not needed <= set(ours.book.complete_fields):
+        if not needed_fields(ours.side, fields_from(ours.book.schema)) <= set(ours.book.complete_fields):
             raise NotReady(f"{ours.app_label} is being read again, with the fields that are newly mapped")
 
 
@@ -267,6 +262,8 @@ def tally(changes: Iterable[Change]) -> dict[str, Counter[str]]:
 
 
 def needs_review(connection: Connection) -> bool:
+    if connection.review_once:
+        return True
     if connection.review == Connection.Review.NEVER:
         return False
     if connection.review == Connection.Review.FIRST:

@@ -80,6 +80,7 @@ WORDS = {
     "conflict.right": "both changed, and the right wins",
     "tags": "tags are merged",
     "same_email": "the same e-mail address",
+    "same_origin": "the same contact by its origin",
     "not_there": "not in the other book",
     "filled.default": "required: filled from the default that was chosen",
     "filled.fallback": "required: filled from the fallback that was chosen",

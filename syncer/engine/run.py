@@ -6,12 +6,12 @@ when, and gives its worker back.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, F
 
 from connections.models import Account, Connection
 from portal.clock import Clock
@@ -20,13 +20,14 @@ from syncer.audit.format import clean_text
 from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
 from syncer.engine.apply import Paused, Stopped, apply_all, drop
 from syncer.engine.holds import close, open_connection_hold, resolved_entry
-from syncer.engine.plan import NotReady, begin, check_ready, needs_review, over_limits, plan_all, record, seal
-from syncer.engine.pull import Reader, chunks, confirm_suspects, pull
+from syncer.engine.plan import begin, check_ready, needs_review, over_limits, plan_all, record, seal
+from syncer.engine.pull import Reader, confirm, pull
 from syncer.engine.recover import connectors_by_side, recover
+from syncer.engine.replica import chunks
 from syncer.engine.setup import Setup, ensure_sides, load
-from syncer.engine.slice import Connect, OutOfTime, Slice, Watch
+from syncer.engine.slice import Connect, NotReady, OutOfTime, Slice, Watch
 from syncer.leases import LeaseLost, acquire
-from syncer.models import Change, Hold, Link, SyncRun
+from syncer.models import Book, Change, Hold, Link, Side, SyncRun
 from syncer.models.link import ENDED
 from syncer.rates import Budget
 
@@ -79,15 +80,31 @@ def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", act
         return Outcome("busy", "another connection works on one of the accounts", now + timedelta(seconds=15))
     slice = Slice(worker.clock, lease, worker.clock.monotonic() + worker.slice_seconds, progress=worker.progress)
     slice.write_seconds = worker.write_seconds
+    was = sequences(connection)
     try:
         open_connectors(slice, connection, worker)
-        return guarded(slice, connection, trigger, actor)
+        outcome = guarded(slice, connection, trigger, actor)
     except LeaseLost:
         return Outcome("lost", "another worker took over", worker.clock.now() + timedelta(seconds=15))
     finally:
         for budget in slice.budgets.values():
             budget.flush()
         lease.release()
+    wake_neighbours(connection, was, worker.clock.now())
+    return outcome
+
+
+def sequences(connection: Connection) -> dict[int, int]:
+    """How far the books of a connection have come."""
+    return dict(Book.objects.filter(sides__connection=connection).values_list("pk", "sequence"))
+
+
+def wake_neighbours(connection: Connection, was: Mapping[int, int], now: datetime) -> None:
+    """What this slice brought into a book is news for every other connection of that book: they are due."""
+    moved = [pk for pk, sequence in sequences(connection).items() if sequence != was.get(pk)]
+    behind = Side.objects.filter(book__in=moved, planned__lt=F("book__sequence")).values("connection")
+    others = Connection.objects.filter(pk__in=behind, state=Connection.State.ACTIVE).exclude(pk=connection.pk)
+    others.filter(next_run_at__gt=now).update(next_run_at=now)
 
 
 def open_connectors(slice: Slice, connection: Connection, worker: Worker) -> None:
@@ -113,7 +130,9 @@ def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> O
     except Stopped as stopped:
         outcome = supersede(slice, connection, run, str(stopped))
     except NotReady as waiting:
-        outcome = finish(slice, connection, run, str(waiting))
+        begun = run.phase != SyncRun.Phase.PULL
+        later = slice.now() + RETRY
+        outcome = pause(slice, run, str(waiting), later) if begun else finish(slice, connection, run, str(waiting))
     except BudgetSpent as spent:
         outcome = pause(slice, run, str(spent), spent.until)
     except RateLimited as limited:
@@ -143,14 +162,14 @@ def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> 
 
 
 def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
-    sides = ensure_sides(connection)
+    sides = ensure_sides(connection, slice.now())
     for book in {side.book_id: side.book for side in sides.values()}.values():
         with slice.at(book.account_id):
             pull(Reader(slice, slice.connectors[book.account_id]), book)
     recover(slice)
     for book in {side.book_id: side.book for side in sides.values()}.values():
         with slice.at(book.account_id):
-            confirm_suspects(Reader(slice, slice.connectors[book.account_id]), book)
+            confirm(Reader(slice, slice.connectors[book.account_id]), book)
     if connection.state != Connection.State.ACTIVE and not run.dry_run:
         if run.changes.filter(state=Change.State.PLANNED).exists():
             raise Stopped("the connection was paused")
@@ -158,10 +177,11 @@ def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
     if run.version != connection.version:
         raise Stopped("the connection was edited")
     setup = load(connection, connectors_by_side(slice, connection))
-    if run.phase == SyncRun.Phase.PULL:
-        if open_plan_stands(slice, connection, run):
-            return finish(slice, connection, run, "a plan waits for a person")
+    if run.phase == SyncRun.Phase.PULL and open_plan_stands(slice, connection, run):
+        return finish(slice, connection, run, "a plan waits for a person")
+    if run.phase in (SyncRun.Phase.PULL, SyncRun.Phase.PLAN):
         check_ready(setup)
+    if run.phase == SyncRun.Phase.PULL:
         begin(slice, setup, run)
     if run.phase == SyncRun.Phase.PLAN:
         plan_all(slice, setup, run)

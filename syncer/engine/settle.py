@@ -2,8 +2,9 @@
 (ENGINE.md 6), and the same for what recovery found out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from connections.fieldtypes import fold
 from connections.models.connection import SideName
@@ -12,10 +13,12 @@ from syncer.audit.format import clean_text
 from syncer.connectors.base import Outcome, Value, WriteResult
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.planner import Line
-from syncer.engine.pull import store, take_sequences
+from syncer.engine.pull import answered
+from syncer.engine.replica import store, take_sequences, unite
 from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
 from syncer.engine.slice import Slice
+from syncer.engine.surroundings import source_lineage
 from syncer.engine.values import tag_keys
 from syncer.models import Book, Change, Hold, Link, Record
 from syncer.models.link import ENDED
@@ -42,20 +45,39 @@ def settle(
     if not results:
         return []
     now, book = slice.now(), results[0][0].book
+    results = [(change, as_renamed(change, result)) for change, result in results]
     observed = [result.observed for _, result in results if result.observed is not None]
-    store(slice, book, [one for one in observed if one.remote_id], written=True)
+    store(slice, book, observed, written=True, lineages=lineages(results))
     ids = [one.remote_id for one in observed]
     records = {row.remote_id: row for row in Record.objects.filter(book=book, remote_id__in=ids)}
     settled = Settled()
     for change, result in results:
         settle_one(setup, change, result, records, settled, how, now)
     end_one_sided(setup, settled)
+    unite([change.link for change in settled.changes if change.operation == Change.Operation.CREATE], now)
     suspect(book, [change.record for change, result in results if result.outcome == Outcome.GONE])
     save_all(settled.links, LINK_FIELDS)
     save_all(settled.changes, ["state", "detail", "settled_at", "record", "attempts"])
     if how == Change.State.DONE or not settled.changes:
         return settled.entries
     return [*settled.entries, *close_questions(settled.changes, now)]
+
+
+def as_renamed(change: Change, result: WriteResult) -> WriteResult:
+    """A write can move a contact to another id: its record goes with it."""
+    if change.record is None or result.observed is None:
+        return result
+    return replace(result, observed=answered(change.record.remote_id, result.observed))
+
+
+def lineages(results: Sequence[tuple[Change, WriteResult]]) -> dict[str, UUID]:
+    """The origin that a new contact gets: that of the contact it was made from."""
+    return {
+        result.observed.remote_id: origin
+        for change, result in results
+        if change.operation == Change.Operation.CREATE and result.observed is not None
+        if (origin := source_lineage(change)) is not None
+    }
 
 
 def end_one_sided(setup: Setup, settled: Settled) -> None:

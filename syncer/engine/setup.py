@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from connections.conditions import Condition, Rule
@@ -16,6 +17,8 @@ from syncer.models import Book, Side
 
 # Records carry these whatever the mapping: they decide who a contact is and what it may be matched by.
 ALWAYS_READ = (Role.EMAIL, Role.TAGS, Role.OWNER, "uid", "consent")
+GOOD_TO_JOIN = timedelta(days=1)
+"""How old the last complete pass of a book may be for a connection that joins it."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,21 @@ def schema_of(fields: Sequence[Field]) -> list[dict[str, Any]]:
     return [asdict(field) for field in fields]
 
 
-def ensure_sides(connection: Connection) -> dict[SideName, Side]:
+def ensure_sides(connection: Connection, now: datetime | None = None) -> dict[SideName, Side]:
     """The two sides of a connection with their books, made where they are missing. A side that reads another book than
-    before starts over."""
+    before starts over, and has it read anew where its last complete pass is older than a day."""
     sides: dict[SideName, Side] = {}
     for name in SIDES:
         book, _ = Book.objects.get_or_create(
             account=connection.account(name), kind="contacts", remote_id=connection.book_id(name)
         )
-        side, _ = Side.objects.get_or_create(connection=connection, side=name, defaults={"book": book})
+        side, joined = Side.objects.get_or_create(connection=connection, side=name, defaults={"book": book})
         if side.book_id != book.pk:
-            side.book, side.planned, side.version = book, 0, 0
+            side.book, side.planned, side.version, joined = book, 0, 0, True
             side.save(update_fields=["book", "planned", "version"])
+        if joined and now is not None and book.complete_started and now - book.complete_started > GOOD_TO_JOIN:
+            Book.objects.filter(pk=book.pk).update(full_wanted=True)
+            book.full_wanted = True
         sides[name] = side
     return sides
 
@@ -175,13 +181,24 @@ def schema_outdated(book: Book) -> bool:
 def wanted_fields(book: Book) -> list[str]:
     """What a book is read with: the union of what its connections need, drafts left out."""
     known = fields_from(book.schema)
-    wanted = {name for name, found in known.items() if found.role in ALWAYS_READ}
+    wanted = always_read(known)
     for side in book.sides.exclude(connection__state="draft").select_related("connection"):
-        connection = side.connection
-        for mapping in connection.mappings.filter(enabled=True):
-            wanted.add(mapping.left_field if side.side == "left" else mapping.right_field)
-            if mapping.fallback and "field" in mapping.fallback:
-                wanted.add(mapping.fallback["field"])
-        for rule in connection.rules.filter(source=side.side).prefetch_related("conditions"):
-            wanted |= {condition.field for condition in rule.conditions.all() if condition.field}
-    return sorted(wanted & set(known))
+        wanted |= needed_fields(side, known)
+    return sorted(wanted)
+
+
+def always_read(known: Mapping[str, Field]) -> set[str]:
+    return {name for name, found in known.items() if found.role in ALWAYS_READ}
+
+
+def needed_fields(side: Side, known: Mapping[str, Field]) -> set[str]:
+    """What one connection needs of one of its books: the fields of its mapping and of its rules' conditions, and what
+    decides who a contact is."""
+    connection, needed = side.connection, always_read(known)
+    for mapping in connection.mappings.filter(enabled=True):
+        needed.add(mapping.left_field if side.side == "left" else mapping.right_field)
+        if mapping.fallback and "field" in mapping.fallback:
+            needed.add(mapping.fallback["field"])
+    for rule in connection.rules.filter(source=side.side).prefetch_related("conditions"):
+        needed |= {condition.field for condition in rule.conditions.all() if condition.field}
+    return needed & set(known)

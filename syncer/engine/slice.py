@@ -22,6 +22,10 @@ class OutOfTime(Exception):
     """The slice is over; the next one goes on here."""
 
 
+class NotReady(Exception):
+    """Work has to wait; the text says for what."""
+
+
 @dataclass
 class Slice:
     """`progress` is told (what, done, total) as work goes on; total 0 means unknown."""

@@ -2,8 +2,10 @@
 (ENGINE.md 4)."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
 from connections.models.connection import SideName, other
 from syncer.engine import matching
@@ -14,33 +16,52 @@ from syncer.models.link import ENDED
 
 @dataclass
 class Surroundings:
-    """What the replicas hold around unpaired contacts: by side and match key, the live records with that key, and which
-    of them are in a pair."""
+    """What the replicas hold around unpaired contacts: by side, the live records by match key and all records by
+    lineage; which of them are in a pair; the creates and other writes that are not settled."""
 
-    by_key: dict[SideName, dict[str, list[Record]]]
-    links: dict[int, Link]
-    creating: dict[SideName, list[Change]]
+    by_key: dict[SideName, dict[str, list[Record]]] = field(default_factory=lambda: by_side(list))
+    by_lineage: dict[SideName, dict[UUID, list[Record]]] = field(default_factory=lambda: by_side(list))
+    links: dict[int, Link] = field(default_factory=dict)
+    creating: dict[SideName, list[Change]] = field(default_factory=lambda: {"left": [], "right": []})
     in_flight: set[int] = field(default_factory=set)
     in_flight_records: set[int] = field(default_factory=set)
 
+    def record(self, side: SideName, pk: int) -> Record:
+        """A candidate by its key."""
+        groups = (*self.by_key[side].values(), *self.by_lineage[side].values())
+        return next(one for group in groups for one in group if one.pk == pk)
+
+
+def by_side(kind: Callable[[], list[Record]]) -> dict[SideName, Any]:
+    return {"left": defaultdict(kind), "right": defaultdict(kind)}
+
 
 def look_around(setup: Setup, links: Iterable[Link]) -> Surroundings:
-    around = Surroundings({"left": defaultdict(list), "right": defaultdict(list)}, {}, {"left": [], "right": []})
+    around = Surroundings()
+    look_for_writes(setup, around)
+    unpaired = [record for link in links for record in without_counterpart(link)]
+    if unpaired:
+        look_for(setup, unpaired, around)
+    return around
+
+
+def look_for_writes(setup: Setup, around: Surroundings) -> None:
+    """Every write into either book that is not settled, by whichever connection."""
     books = {ours.book.pk: side for side, ours in setup.sides.items()}
-    for change in Change.objects.filter(book__in=books, state=Change.State.SENDING):
+    sending = Change.objects.filter(book__in=books, state=Change.State.SENDING)
+    for change in sending.select_related("link__left", "link__right"):
         around.in_flight.add(change.link_id)
         if change.record_id is not None:
             around.in_flight_records.add(change.record_id)
         if change.operation == Change.Operation.CREATE:
             around.creating[books[change.book_id]].append(change)
-    keys = {record.match_key for link in links for record in without_counterpart(link) if record.match_key}
-    if keys:
-        look_for(setup, keys, around)
-    return around
 
 
-def look_for(setup: Setup, keys: set[str], around: Surroundings) -> None:
-    """The live records with these match keys in either book, and the links of this connection that they are in."""
+def look_for(setup: Setup, unpaired: Sequence[Record], around: Surroundings) -> None:
+    """The records of either book with the match keys or of the origin of these, and the links of this connection that
+    they are in."""
+    keys = {record.match_key for record in unpaired if record.match_key}
+    lineages = {record.lineage for record in unpaired}
     ids = []
     for side, ours in setup.sides.items():
         # The state is looked at here: asked for in SQL, SQLite would walk all live records of the book.
@@ -48,9 +69,18 @@ def look_for(setup: Setup, keys: set[str], around: Surroundings) -> None:
             if record.state in (Record.State.LIVE, Record.State.SUSPECT):
                 around.by_key[side][record.match_key].append(record)
                 ids.append(record.pk)
+        for record in Record.objects.filter(book=ours.book, lineage__in=lineages).order_by("pk"):
+            around.by_lineage[side][record.lineage].append(record)
+            ids.append(record.pk)
     mine = Link.objects.filter(connection=setup.connection).exclude(state__in=ENDED).select_related("left", "right")
     for link in (*mine.filter(left__in=ids), *mine.filter(right__in=ids)):
         around.links |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
+
+
+def source_lineage(change: Change) -> UUID | None:
+    """The origin of what a create makes."""
+    source = change.link.right if change.side == "left" else change.link.left
+    return source.lineage if source is not None else None
 
 
 def without_counterpart(link: Link) -> list[Record]:
@@ -66,20 +96,32 @@ def question_of(setup: Setup, side: SideName, record: Record, around: Surroundin
     key = record.match_key
     twins = [one for one in around.by_key[side].get(key, []) if one.pk != record.pk] if key else []
     theirs = around.by_key[target].get(key, []) if key else []
+    kin = around.by_lineage[target].get(record.lineage, [])
+    living = [one for one in kin if one.state in (Record.State.LIVE, Record.State.SUSPECT)]
     blocked = setup.sides[target].book.problem
     return matching.Question(
         record=record.pk,
         match_key=key,
         candidates=[candidate(setup, one, around) for one in theirs],
         twins=[candidate(setup, one, around) for one in twins],
-        ready=not blocked or bool(theirs),
-        creating=any(
-            (change.match_key == key or not key) and change.sent_at and record.first_seen_at >= change.sent_at
-            for change in around.creating[side]
-        ),
+        kin=[candidate(setup, one, around) for one in living],
+        kin_gone=len(living) < len(kin),
+        ready=not blocked or bool(theirs or living),
+        creating=maybe_ours(record, around.creating[side])
+        or any(source_lineage(change) == record.lineage for change in around.creating[target]),
         avoid_duplicates=setup.connection.avoid_duplicates,
         creates=scope and setup.connection.writes_to(target),
         why_not=why_not_created(setup, target, scope),
+    )
+
+
+def maybe_ours(record: Record, creating: Sequence[Change]) -> bool:
+    """Whether this record may be what an unsettled create made."""
+    return any(
+        (change.match_key == record.match_key or not record.match_key)
+        and change.sent_at is not None
+        and record.first_seen_at >= change.sent_at
+        for change in creating
     )
 
 

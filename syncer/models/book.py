@@ -38,6 +38,12 @@ class Book(models.Model):
     empty_accepted = models.BooleanField(
         default=False, help_text="A person said that the book is empty: the next full pass may believe it."
     )
+    restored_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a person acknowledged that our database had been set back."
+    )
+    restored_until = models.DateTimeField(
+        null=True, blank=True, help_text="The end of the first complete pass after that."
+    )
     problem = models.CharField(max_length=500, blank=True, help_text="Why the last pass was not complete.")
 
     class Meta:

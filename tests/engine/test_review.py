@@ -335,7 +335,7 @@ def test_what_a_person_deleted_before_we_knew_that_it_was_created_is_not_created
 def test_a_create_that_turned_out_leaves_no_question_open() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right", create="search"))
     world.left.person_creates("l1", given="Ada", email="ada@example.com")
-    world.right.fault_at(3, timed_out)
+    world.right.fault_at(4, timed_out)
     world.slice()
     own = world.right.person_creates("stranger", given="Ada", email="ada@example.com")
     world.clock.forward(300)
