@@ -16,6 +16,7 @@ from syncer.models import Link, LogChain, SyncLog, SyncRun
 from tests.engine.memory import MemoryApp, MemoryConnector, TestClock
 
 ANNA = "anna (staff)"
+START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 Limits = Callable[[str], int | None]
 
 
@@ -102,7 +103,7 @@ def make_world(
     **options: Any,
 ) -> World:
     """A connection between two memory apps; two-way, never reviewed unless said otherwise."""
-    clock = TestClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+    clock = TestClock(START)
     client = Client.objects.create(name="Acme", slug=slug)
     apps: dict[int, MemoryApp] = {}
     accounts = []
