@@ -13,6 +13,7 @@ from syncer.engine.decide import Verdict, judge_links
 from syncer.engine.planner import WORDS, Line
 from syncer.engine.setup import load
 from syncer.models import Hold, Link, SyncLog
+from syncer.models.link import ENDED
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find_links(connection: Connection, text: str) -> list[Link]:
         except ValueError:
             return []
     found = links.filter(Q(left__match_key=key) | Q(right__match_key=key))
-    return list(found.exclude(state__in=["superseded", "erased"]).order_by("pk")[:20])
+    return list(found.exclude(state__in=ENDED).order_by("pk")[:20])
 
 
 def explain(link: Link, now: datetime) -> Explanation:
