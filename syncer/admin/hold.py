@@ -153,7 +153,8 @@ NO_VALUES = ("contacts", "of", "limits", "reason")
 def details(hold: Hold, eyes: Eyes) -> Table:
     """What the hold knows; the values of contacts as the person may see them."""
     plain = Eyes(True)
+    known = {name: value for name, value in hold.data.items() if value is not None or hold.mapping is not None}
     rows = [
-        (LABELS.get(name, name), (plain if name in NO_VALUES else eyes).see(value)) for name, value in hold.data.items()
+        (LABELS.get(name, name), (plain if name in NO_VALUES else eyes).see(value)) for name, value in known.items()
     ]
     return Table("What was found", [], rows, "Nothing more is known.")

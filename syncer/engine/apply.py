@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from connections.models import Connection
-from connections.models.connection import SideName
 from syncer.audit.chain import Entry
 from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome, Write, WriteResult
 from syncer.engine.decide import judge_links
@@ -61,7 +60,7 @@ def step_forward(run: SyncRun, changes: int) -> None:
 def planned(run: SyncRun, operation: str | None = None) -> QuerySet[Change]:
     changes = Change.objects.filter(run=run, state=Change.State.PLANNED).order_by("pk")
     changes = changes.filter(operation=operation) if operation else changes
-    return changes.select_related("link__left", "link__right", "record", "book", "run")
+    return changes.select_related("link__left", "link__right", "record")
 
 
 def still_allowed(setup: Setup, run: SyncRun) -> None:
@@ -95,6 +94,8 @@ def drop(changes: Sequence[Change], state: Change.State, now: datetime) -> None:
 def make_links(slice: Slice, setup: Setup, run: SyncRun, changes: Sequence[Change]) -> None:
     """Two contacts become a pair: no call, one transaction for many."""
     now = slice.now()
+    for change in changes:
+        change.run = run
     with slice.transaction():
         still_allowed(setup, run)
         keep, overtaken = confirmed(setup, changes, now)
@@ -158,27 +159,28 @@ def linked_entry(setup: Setup, change: Change) -> Entry:
 
 def next_batch(slice: Slice, setup: Setup, run: SyncRun) -> list[Change]:
     """The next changes for one book, at most one per record, as many as the app takes at once and the budget allows."""
-    first = planned(run).first()
+    first = planned(run).values_list("side", flat=True).first()
     if first is None:
         return []
-    side: SideName = "left" if first.side == "left" else "right"
-    size = max(1, setup.sides[side].capabilities.write_batch)
-    free = slice.budgets[first.book.account_id].available()
+    book = setup.sides["left" if first == "left" else "right"].book
+    size = max(1, slice.connectors[book.account_id].app.capabilities.write_batch)
+    budget = slice.budgets[book.account_id]
+    free = budget.available()
     if free is not None:
         affordable = (free - 1) // CALLS_PER_WRITE
         if affordable < 1:
-            budget = slice.budgets[first.book.account_id]
             raise Paused("the call budget is spent", budget.free_at(CALLS_PER_WRITE + 1))
         size = min(size, affordable)
     batch: dict[object, Change] = {}
-    for change in planned(run).filter(book=first.book)[: size * 2]:
+    for change in planned(run).filter(side=first)[:size]:
+        change.book, change.run = book, run
         batch.setdefault(change.record_id or f"new {change.pk}", change)
-    return list(batch.values())[:size]
+    return list(batch.values())
 
 
 def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> None:
     book = batch[0].book
-    look_again(slice, setup, batch)
+    look_again(slice, batch)
     writes = first_transaction(slice, setup, run, batch)
     results = outcomes(slice, book, writes) if writes else []
     with slice.transaction():
@@ -191,14 +193,14 @@ def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> N
         raise Paused(unsent.detail or "the app takes no more for now")
 
 
-def look_again(slice: Slice, setup: Setup, batch: Sequence[Change]) -> None:
+def look_again(slice: Slice, batch: Sequence[Change]) -> None:
     """Right before a create: what the app finds by the address and does not list yet is stored, and the create is
     overtaken by it. Not asked where the pull of this slice showed all there is, nor where the app's search lags too."""
-    side: SideName = "left" if batch[0].side == "left" else "right"
-    book, can = batch[0].book, setup.sides[side].capabilities
+    book = batch[0].book
+    connector = slice.connectors[book.account_id]
+    can = connector.app.capabilities
     if not can.visibility_delay or can.marker_found_by != "search":
         return
-    connector = slice.connectors[book.account_id]
     for change in batch:
         if change.operation == Change.Operation.CREATE and change.match_key:
             hits = connector.find(book.remote_id, change.match_key, fields=book.fields)
@@ -221,7 +223,8 @@ def first_transaction(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[
             change.state, change.sent_at, change.attempts = Change.State.SENDING, now, change.attempts + 1
             if change.operation == Change.Operation.CREATE:
                 change.link.state = Link.State.CREATING
-        save_all(keep, ["state", "sent_at", "attempts"])
+        sent = Change.objects.filter(pk__in=[change.pk for change in keep])
+        sent.update(state=Change.State.SENDING, sent_at=now, attempts=F("attempts") + 1)
         creating = [change.link_id for change in keep if change.operation == Change.Operation.CREATE]
         Link.objects.filter(pk__in=creating).update(state=Link.State.CREATING, updated_at=now)
         record(setup.connection, run, [intent_entry(setup, change) for change in keep], slice)

@@ -1,20 +1,15 @@
 """What became of a create whose outcome is not known: by the id that we chose, by the mark that we left, or by looking
 for who came since (ENGINE.md 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from connections.fieldtypes import fold, key
 from syncer.audit.chain import append
 from syncer.connectors.base import (
     Connector,
-    Field,
-    FieldType,
     Observed,
     Operation,
     Outcome,
-    Role,
-    Values,
     Write,
     WriteResult,
 )
@@ -23,6 +18,7 @@ from syncer.engine.planner import Held
 from syncer.engine.pull import read_patiently
 from syncer.engine.setup import fields_from
 from syncer.engine.slice import Slice
+from syncer.engine.surroundings import likeness
 from syncer.models import Book, Change, Link, Record
 from syncer.models.link import ENDED
 
@@ -137,20 +133,6 @@ def looks_like_it(change: Change, book: Book) -> bool:
         (row.match_key == change.match_key or sent & likeness(fields, row.values)) and free(change, book, row.remote_id)
         for row in since.iterator(chunk_size=500)
     )
-
-
-def likeness(fields: Mapping[str, Field], values: Values) -> set[tuple[object, ...]]:
-    """What two contacts that could be one person have in common: the whole name, or a phone number."""
-    roles = {field.role: values.get(name) for name, field in fields.items() if field.role}
-    names = tuple(
-        fold(part) for role in (Role.GIVEN, Role.FAMILY, Role.FULL) if isinstance(part := roles.get(role), str)
-    )
-    phones = {
-        ("phone", key(FieldType.PHONE, values[name]))
-        for name, field in fields.items()
-        if field.type == FieldType.PHONE and values.get(name) is not None
-    }
-    return {("name", *names), *phones} if names else {*phones}
 
 
 def free(change: Change, book: Book, remote_id: str) -> bool:

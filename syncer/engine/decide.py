@@ -106,6 +106,8 @@ def judge_pair(setup: Setup, link: Link, around: Surroundings, now: datetime) ->
     gone: list[SideName] = [side for side, record in records.items() if record.state == Record.State.GONE]
     if any(record.state == Record.State.ERASED for record in records.values()):
         return Verdict(link, Link.State.ERASED, "erased on request")
+    if any(record.needs_read for record in records.values()):
+        return waiting(link, now)
     if len(gone) == 2:
         return Verdict(link, Link.State.SUPERSEDED, "deleted on both sides")
     if gone:
@@ -280,6 +282,8 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
         return None
     if record.state == Record.State.ERASED:
         return Verdict(link, Link.State.ERASED, "erased on request")
+    if record.needs_read:
+        return waiting(link, now)
     if record.state == Record.State.GONE:
         return Verdict(link, Link.State.SUPERSEDED, f"deleted in {setup.sides[side].app_label}")
     if record.problem:

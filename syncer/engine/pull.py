@@ -210,7 +210,10 @@ def may_sweep(reader: Reader, book: Book) -> bool:
 def complete(reader: Reader, book: Book) -> None:
     """A complete full pass: only now may what is missing be suspected, and not if everybody is missing at once."""
     now = reader.slice.now()
-    missing = live(book).exclude(seen_pass=book.pass_number)
+    # What we wrote since, or shortly before where the app's listing lags, need not be listed yet.
+    assert book.pass_started is not None
+    ours = book.pass_started - reader.connector.app.capabilities.visibility_delay
+    missing = live(book).exclude(seen_pass=book.pass_number).exclude(written_at__gte=ours)
     count, remaining = missing.count(), live(book).filter(seen_pass=book.pass_number).count()
     if count and not remaining and not book.empty_accepted:
         want_full(book)

@@ -16,6 +16,7 @@ from django.db.models import Count, F
 from connections.models import Account, Connection
 from portal.clock import Clock
 from syncer.audit.chain import JSON, Entry, append, count_quiet_run
+from syncer.audit.checkpoint import behind
 from syncer.audit.format import clean_text
 from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
 from syncer.engine.apply import Paused, Stopped, apply_all, drop
@@ -68,6 +69,8 @@ def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", act
     connection = Connection.objects.select_related("left_account", "right_account").get(pk=connection_id)
     if connection.state == Connection.State.DRAFT:
         return Outcome("draft", "the connection is a draft: activate it first")
+    if restored := behind():
+        return Outcome("attention", restored)
     now = worker.clock.now()
     for account in (connection.left_account, connection.right_account):
         if account.status != Account.Status.CONNECTED:

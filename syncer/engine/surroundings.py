@@ -2,12 +2,14 @@
 (ENGINE.md 4)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from connections.fieldtypes import fold, key
 from connections.models.connection import SideName, other
+from syncer.connectors.base import Field, FieldType, Role, Values
 from syncer.engine import matching
 from syncer.engine.setup import Setup
 from syncer.models import Change, Link, Record
@@ -66,7 +68,7 @@ def look_for(setup: Setup, unpaired: Sequence[Record], around: Surroundings) -> 
     for side, ours in setup.sides.items():
         # The state is looked at here: asked for in SQL, SQLite would walk all live records of the book.
         for record in Record.objects.filter(book=ours.book, match_key__in=keys).order_by("pk"):
-            if record.state in (Record.State.LIVE, Record.State.SUSPECT):
+            if record.may_be_there:
                 around.by_key[side][record.match_key].append(record)
                 ids.append(record.pk)
         for record in Record.objects.filter(book=ours.book, lineage__in=lineages).order_by("pk"):
@@ -93,21 +95,20 @@ def without_counterpart(link: Link) -> list[Record]:
 
 def question_of(setup: Setup, side: SideName, record: Record, around: Surroundings, scope: bool) -> matching.Question:
     target = other(side)
-    key = record.match_key
-    twins = [one for one in around.by_key[side].get(key, []) if one.pk != record.pk] if key else []
-    theirs = around.by_key[target].get(key, []) if key else []
+    twins = [one for one in around.by_key[side].get(record.match_key, []) if one.pk != record.pk]
+    theirs = around.by_key[target].get(record.match_key, [])
     kin = around.by_lineage[target].get(record.lineage, [])
-    living = [one for one in kin if one.state in (Record.State.LIVE, Record.State.SUSPECT)]
+    living = [one for one in kin if one.may_be_there]
     blocked = setup.sides[target].book.problem
     return matching.Question(
         record=record.pk,
-        match_key=key,
+        match_key=record.match_key,
         candidates=[candidate(setup, one, around) for one in theirs],
         twins=[candidate(setup, one, around) for one in twins],
         kin=[candidate(setup, one, around) for one in living],
         kin_gone=len(living) < len(kin),
         ready=not blocked or bool(theirs or living),
-        creating=maybe_ours(record, around.creating[side])
+        creating=maybe_ours(setup, side, record, around.creating[side])
         or any(source_lineage(change) == record.lineage for change in around.creating[target]),
         avoid_duplicates=setup.connection.avoid_duplicates,
         creates=scope and setup.connection.writes_to(target),
@@ -115,14 +116,33 @@ def question_of(setup: Setup, side: SideName, record: Record, around: Surroundin
     )
 
 
-def maybe_ours(record: Record, creating: Sequence[Change]) -> bool:
-    """Whether this record may be what an unsettled create made."""
+def maybe_ours(setup: Setup, side: SideName, record: Record, creating: Sequence[Change]) -> bool:
+    """Whether this record may be what an unsettled create made, even if somebody gave it another address since."""
+    fields = setup.sides[side].fields
     return any(
-        (change.match_key == record.match_key or not record.match_key)
-        and change.sent_at is not None
+        change.sent_at is not None
         and record.first_seen_at >= change.sent_at
+        and (
+            not record.match_key
+            or change.match_key == record.match_key
+            or likeness(fields, change.values) & likeness(fields, record.values)
+        )
         for change in creating
     )
+
+
+def likeness(fields: Mapping[str, Field], values: Values) -> set[tuple[object, ...]]:
+    """What two contacts that could be one person have in common: the whole name, or a phone number."""
+    roles = {field.role: values.get(name) for name, field in fields.items() if field.role}
+    names = tuple(
+        fold(part) for role in (Role.GIVEN, Role.FAMILY, Role.FULL) if isinstance(part := roles.get(role), str)
+    )
+    phones = {
+        ("phone", key(FieldType.PHONE, values[name]))
+        for name, field in fields.items()
+        if field.type == FieldType.PHONE and values.get(name) is not None
+    }
+    return {("name", *names), *phones} if names else {*phones}
 
 
 def why_not_created(setup: Setup, target: SideName, scope: bool) -> str:

@@ -104,6 +104,13 @@ class Record(models.Model):
         return str(self.code)
 
     @property
+    def may_be_there(self) -> bool:
+        """Live, or not proven otherwise."""
+        return self.state in (self.State.LIVE, self.State.SUSPECT) or (
+            self.state == self.State.GONE and self.needs_read
+        )
+
+    @property
     def usable(self) -> bool:
         """Whether it may be source, target or match candidate."""
         return self.state == self.State.LIVE and not self.needs_read and self.problem == ""

@@ -20,7 +20,8 @@ from connections import clients, services
 from connections.models import Condition, Connection, Rule
 from portal.clock import SYSTEM
 from syncer import services as acts
-from syncer.engine.holds import open_book_hold
+from syncer.engine.holds import open_book_hold, sync_link_holds
+from syncer.engine.planner import Held
 from syncer.models import AccountLease, Book, Hold, Link, Record, SyncLog, SyncRun
 from tests.connections.office import ANNA, SECRETS, Office, office
 from tests.contract.carddav import vcard
@@ -92,11 +93,18 @@ def sample(acme: Office) -> list[str]:
     acts.approve(plan, ANNA, plan.plan_digest)
     acme.sync(connection)
     acme.radicale.place("alice", "ada", vcard("ada", "EMAIL:ada@example.com", f"TITLE:{LONG * 3}"))
+    acme.radicale.place("alice", "alone", vcard("alone", name=f"Alone {LONG}"))
+    acme.salesmate.person(2, email="", lastName=LONG)
+    acme.sync(connection)
+    acme.radicale.place("alice", "ada", vcard("ada", "EMAIL:ada@example.com", f"TITLE:{LONG * 2}"))
     acts.request_plan(Connection.objects.get(), ANNA)
     acme.sync(connection)
     book = Book.objects.get(account=connection.left_account)
     with transaction.atomic():
         open_book_hold(book, Hold.Kind.SUSPECTS, {"contacts": 7, "of": 100}, SYSTEM.now())
+        alone = Link.objects.get(right__isnull=True, left__remote_id__contains="alone")
+        asked = Held("create_unknown", "", "a contact without an e-mail address may have been created")
+        sync_link_holds(connection, [(alone, [asked])], None, SYSTEM.now())
     long_names(Connection.objects.get())
     left, right = connection.left_account.pk, connection.right_account.pk
     configured = {
@@ -108,7 +116,7 @@ def sample(acme: Office) -> list[str]:
     }
     done = {
         "syncer/syncrun": SyncRun.objects.get(status="waiting"),
-        "syncer/hold": Hold.objects.get(),
+        "syncer/hold": Hold.objects.get(kind=Hold.Kind.SUSPECTS),
         "syncer/link": Link.objects.get(left__match_key="ada@example.com", right__isnull=False),
         "syncer/book": book,
         "syncer/record": Record.objects.filter(book=book).first(),
@@ -121,6 +129,7 @@ def sample(acme: Office) -> list[str]:
         found += [page_of(model, thing, "delete"), page_of(model, thing, "history")]
     for model, row in done.items():
         found += [page_of(model), page_of(model, row)]
+    found += [page_of("syncer/hold", Hold.objects.get(kind=Hold.Kind.CREATE_UNKNOWN))]
     found += [f"/admin/connections/account/add/?app={app}" for app in ("salesmate", "carddav")]
     found += [page_of("connections/account", connection.left_account)]
     found += [f"/admin/connections/connection/add/?left_account={left}&right_account={right}"]
@@ -129,6 +138,7 @@ def sample(acme: Office) -> list[str]:
     return [
         *found,
         "/admin/syncer/logchain/",
+        "/admin/syncer/logcheckpoint/",
         "/admin/syncer/apiusage/",
         "/admin/syncer/heartbeat/",
         "/admin/django_q/schedule/",
