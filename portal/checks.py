@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from connections.secrets import key_ring, unreadable
-from syncer.audit import triggers
+from syncer.audit import checkpoint, triggers
+from syncer.audit.statement import MAKE_A_KEY
 
 
 @register(Tags.compatibility)
@@ -37,6 +38,32 @@ def encryption_keys(app_configs: object, **kwargs: object) -> list[CheckMessage]
     except ImproperlyConfigured as error:
         return [Error(str(error), id="portal.E002")]
     return []
+
+
+@register(Tags.security)
+def checkpoint_key(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    try:
+        checkpoint.signer()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="portal.E006")]
+    return []
+
+
+@register(Tags.database)
+def no_checkpoint_key(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """A warning, so that who set it up before there were checkpoints can go on; of `migrate` and `run`, not of all."""
+    if not databases or settings.CHECKPOINT_KEY != "":
+        return []
+    return [
+        Warning(
+            "CHECKPOINT_KEY is not set: no checkpoints of the history are signed, and a database that was restored "
+            "from a backup is not noticed.",
+            hint=f"Add CHECKPOINT_KEY to .env (docs/operations.md, Checkpoints). Make one with: {MAKE_A_KEY}",
+            id="portal.W002",
+        )
+    ]
 
 
 @register(Tags.caches)

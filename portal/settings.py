@@ -94,6 +94,10 @@ CACHE_URL = env.str("CACHE_URL", "")
 if CACHE_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}}
 
+# Signed checkpoints of the history, and the folder that another machine keeps (docs/adr/0007-checkpoints.md).
+CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", "").strip()
+CHECKPOINT_DIR = Path(env.str("CHECKPOINT_DIR", str(DATA_DIR / "checkpoints")))
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

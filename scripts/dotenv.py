@@ -11,6 +11,7 @@ TEXT = """\
 # Keep a copy of FIELD_ENCRYPTION_KEYS in a safe place: without it the stored credentials cannot be read.
 SECRET_KEY={secret}
 FIELD_ENCRYPTION_KEYS={key}
+CHECKPOINT_KEY={signer}
 """
 
 
@@ -21,8 +22,8 @@ def write(path: Path) -> bool:
     except FileExistsError:
         return False
     with os.fdopen(descriptor, "w") as file:
-        key = base64.urlsafe_b64encode(os.urandom(32)).decode()
-        file.write(TEXT.format(secret=secrets.token_urlsafe(50), key=key))
+        key, signer = (base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(2))
+        file.write(TEXT.format(secret=secrets.token_urlsafe(50), key=key, signer=signer))
     return True
 
 

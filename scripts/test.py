@@ -1,4 +1,4 @@
-"""The tests, on SQLite and then, those that touch the database, again on PostgreSQL.
+"""The tests, on SQLite and, those that touch the database, beside that on PostgreSQL; its output comes after.
 
 PostgreSQL is the server at TEST_POSTGRES_URL (its user must be allowed to create databases), or a throw-away one where
 its programs are installed. What is lacking is named in the last line; with CI=true that is a failure.
@@ -7,9 +7,11 @@ its programs are installed. What is lacking is named in the last line; with CI=t
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,21 +23,29 @@ NO_POSTGRES = "Skipped: PostgreSQL (no TEST_POSTGRES_URL and no initdb found)"
 
 
 def main(arguments: Sequence[str]) -> int:
-    first = pytest(arguments, os.environ.get("TEST_DATABASE_URL", ""))
-    with postgres_url() as url:
-        if url is None:
-            sys.stdout.write(NO_POSTGRES + "\n")
-            return first or int(os.environ.get("CI") == "true")
-        second = pytest(["--database-only", *arguments], url)
+    with postgres_url() as url, tempfile.TemporaryFile() as output:
+        other = None if url is None else start(["--database-only", *arguments], url, output)
+        try:
+            first = start(arguments, os.environ.get("TEST_DATABASE_URL", "")).wait()
+            if other is None:
+                sys.stdout.write(NO_POSTGRES + "\n")
+                return first or int(os.environ.get("CI") == "true")
+            second = other.wait()
+        finally:
+            if other is not None:
+                other.kill()
+        output.seek(0)
+        sys.stdout.write("\nOn PostgreSQL:\n" + output.read().decode(errors="replace"))
     # A choice of tests may hold none that touches the database, or (rarely) nothing else.
     codes = {first, second}
     return max(codes - {NO_TESTS}, default=NO_TESTS)
 
 
-def pytest(arguments: Sequence[str], database_url: str) -> int:
+def start(arguments: Sequence[str], database_url: str, output: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"TEST_DATABASE_URL": database_url}
     command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    stderr = subprocess.STDOUT if output is not None else None
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=stderr)
 
 
 @contextmanager

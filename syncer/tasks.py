@@ -6,6 +6,7 @@ import socket
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, transaction
 from django.db.models import Q
@@ -16,8 +17,10 @@ from connections.models import Account, Connection
 from connections.secrets import SecretUnreadable
 from connections.services import checked, connector_of
 from portal.clock import SYSTEM
+from syncer.audit import checkpoint
 from syncer.connectors.registry import calls_per_hour
 from syncer.engine.run import Outcome, Worker, run_slice
+from syncer.engine.tidy import tidy
 from syncer.models import Heartbeat, SyncRun
 from syncer.rates import forget_old
 
@@ -107,6 +110,9 @@ def tick() -> int:
                 enqueue(pk)
                 queued += 1
     forget_old(now)
+    if cache.add("syncer.tidied", True, 3600):
+        tidy(now)
+    checkpoint.hourly(now)
     return queued
 
 

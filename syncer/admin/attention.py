@@ -4,6 +4,7 @@ from django.db.models import Q, QuerySet
 
 from connections.models import Account, Connection
 from connections.models.connection import SIDES
+from syncer.audit.checkpoint import behind
 from syncer.engine.run import OPEN_PLAN
 from syncer.engine.setup import fields_from
 from syncer.models import Book, Hold, Link, Side, SyncRun
@@ -24,7 +25,9 @@ def open_plan(connection: Connection) -> SyncRun | None:
 
 
 def attention(connection: Connection) -> list[str]:
+    restored = behind()
     return [
+        *([restored] if restored else []),
         *of_accounts(connection),
         *of_plan(connection),
         *of_books(connection),

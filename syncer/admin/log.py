@@ -1,18 +1,24 @@
 import json
 from typing import Any
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from connections import scope
-from connections.admin.base import page_of
+from connections.admin.base import REFUSALS, actor, list_of, page_of, words
 from connections.admin.panel import Go, Panel, Table, when
 from connections.models import Connection
+from portal.clock import SYSTEM
+from syncer import restored
 from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
 from syncer.admin.values import Eyes, as_code
+from syncer.audit import checkpoint
 from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
 from syncer.models.log import Kind
 
@@ -156,8 +162,38 @@ class LogChainAdmin(InsideAdmin):
 
 @admin.register(LogCheckpoint)
 class LogCheckpointAdmin(InsideAdmin):
+    """Above the list: the key to check signatures with, what is wrong, and what a restore needs."""
+
     list_display = ["number", "at", "key_id", "delivered_at"]
     ordering = ["-number"]
+    change_list_template = "admin/counterpart/checkpoints.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.acknowledge_view)
+        return [path("acknowledge/", view, name="syncer_logcheckpoint_acknowledge"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        behind, trouble = checkpoint.behind(), checkpoint.trouble(SYSTEM.now())
+        facts = [
+            ("Public key (Ed25519, hex)", checkpoint.public_key() or "none: CHECKPOINT_KEY is not set"),
+            ("Delivered to", settings.CHECKPOINT_DIR),
+        ]
+        found = {"panel": Panel(facts, [text for text in [behind or trouble] if text != ""])}
+        more = {"behind": behind, "what_it_does": restored.WHAT_IT_DOES, "most_reason": restored.MOST_REASON}
+        return super().changelist_view(request, {**(extra_context or {}), **found, **more})
+
+    def acknowledge_view(self, request: HttpRequest) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.is_superuser:
+            raise PermissionDenied
+        try:
+            made = restored.acknowledge(actor(request), request.POST.get("reason", ""))
+        except REFUSALS as error:
+            messages.error(request, words(error))
+        else:
+            messages.success(request, f"Acknowledged by checkpoint {made.number}. Every book is read anew.")
+        return HttpResponseRedirect(list_of(LogCheckpoint))
 
 
 @admin.register(AccountLease)

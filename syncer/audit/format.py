@@ -134,6 +134,6 @@ _DECODER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
 
 def _spelled(value: JSON) -> str:
     text = _ENCODER.encode(value)
-    if _UNSTORABLE.search(text) or _NUL.search(text):
+    if _UNSTORABLE.search(text) or ("\\u0000" in text and _NUL.search(text)):
         raise ValueError("The audit trail takes no NUL and no half surrogate pairs.")
     return text

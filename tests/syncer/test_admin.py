@@ -71,6 +71,7 @@ def test_a_plan_is_shown_in_words(acme: Office) -> None:
     assert "Grace" not in only
 
 
+@pytest.mark.proves("I29", "E5 approving")
 def test_exactly_the_plan_that_was_seen_is_approved(acme: Office) -> None:
     connection = acme.first_plan()
     plan = the_plan()
@@ -265,6 +266,7 @@ def test_empty_lists_open(acme: Office) -> None:
         assert acme.browser.get(url(model)).status_code == 200
 
 
+@pytest.mark.proves("I34")
 def test_no_page_holds_a_secret(acme: Office) -> None:
     connection = acme.first_plan()
     for model, thing in things(connection).items():

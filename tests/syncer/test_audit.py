@@ -27,6 +27,7 @@ def headers() -> list[dict[str, Any]]:
     return [json.loads(text) for text in SyncLog.objects.order_by("id").values_list("header", flat=True)]
 
 
+@pytest.mark.proves("I30")
 def test_entries_stand_in_order_and_each_follows_from_the_one_before() -> None:
     write([intent(version=1), intent({"before": 1}, version=1)])
     write([intent(version=2)])
@@ -134,6 +135,7 @@ def test_no_entries_cost_nothing(django_assert_num_queries: DjangoAssertNumQueri
         append(CHAIN, [], NOON)
 
 
+@pytest.mark.proves("E10 append in transaction")
 def test_what_is_rolled_back_leaves_nothing() -> None:
     write([intent()])
     before = LogChain.objects.values().get()
@@ -146,6 +148,7 @@ def test_what_is_rolled_back_leaves_nothing() -> None:
     assert verify(CHAIN).entries == 2
 
 
+@pytest.mark.proves("E10 append in transaction")
 @pytest.mark.django_db(transaction=True)
 def test_outside_a_transaction_nothing_is_written() -> None:
     with pytest.raises(RuntimeError, match="atomic"):
@@ -174,6 +177,7 @@ def at_once(*acts: Callable[[], None]) -> list[BaseException]:
     return raised
 
 
+@pytest.mark.proves("I30", "E10 append in transaction")
 @pytest.mark.django_db(transaction=True)
 def test_rivals_on_one_chain_all_get_in() -> None:
     def keep_writing() -> None:
@@ -217,6 +221,7 @@ def test_a_head_set_forward_by_hand_stops_the_chain() -> None:
     assert (report.ok, report.seq) == (False, 2)
 
 
+@pytest.mark.proves("I32", "E10 redaction")
 def test_erasing_keeps_the_chain_in_order_and_says_what_was_erased() -> None:
     write([intent({"name": "Bob"}), intent({"name": "Carol"}), intent()])
     assert erase(1, 3) == 1
@@ -233,6 +238,7 @@ def test_erasing_twice_does_nothing_more() -> None:
     assert SyncLog.objects.count() == 2
 
 
+@pytest.mark.proves("I32")
 def test_only_a_redact_entry_erases() -> None:
     write([intent({"name": "Bob"})])
     with pytest.raises(ValueError, match="kind redact"):
@@ -270,6 +276,7 @@ def disguises(token: str) -> list[str]:
     return plain + hashed
 
 
+@pytest.mark.proves("I33")
 @pytest.mark.parametrize("token", PERSONAL)
 def test_a_header_refuses_what_may_be_personal(token: str) -> None:
     for value in (token, [token], {"to": token}, {token: 1}):
@@ -278,6 +285,7 @@ def test_a_header_refuses_what_may_be_personal(token: str) -> None:
     assert SyncLog.objects.count() == 0
 
 
+@pytest.mark.proves("I33")
 def test_no_header_and_no_column_holds_what_the_payload_holds() -> None:
     payload: dict[str, JSON] = {"before": list(PERSONAL), "after": {token: token for token in PERSONAL}}
     write([Entry(kind, "schedule", {"version": 1}, payload) for kind in sorted(KINDS - {Kind.REDACT})])

@@ -74,6 +74,7 @@ def test_only_a_whole_redaction_that_a_later_entry_stands_for_is_an_allowed_chan
     refused(f"UPDATE syncer_synclog SET {change} WHERE id = %s", bob.pk)
 
 
+@pytest.mark.proves("I32", "E10 redaction")
 def test_a_redaction_is_allowed_once_and_not_taken_back(bob: SyncLog) -> None:
     run("UPDATE syncer_synclog SET payload = NULL, salt = NULL, redacted_by = 3 WHERE id = %s", bob.pk)
     refused("UPDATE syncer_synclog SET payload = %s, salt = %s, redacted_by = NULL WHERE id = %s", "{}", "00", bob.pk)
@@ -90,6 +91,7 @@ def test_a_redaction_needs_an_entry_of_its_own_chain(bob: SyncLog) -> None:
     refused("UPDATE syncer_synclog SET payload = NULL, salt = NULL, redacted_by = 9 WHERE id = %s", bob.pk)
 
 
+@pytest.mark.proves("I30")
 def test_no_entry_is_deleted(bob: SyncLog) -> None:
     refused("DELETE FROM syncer_synclog WHERE id = %s", bob.pk)
     refused("DELETE FROM syncer_synclog")
@@ -111,6 +113,7 @@ def test_no_entry_is_replaced(bob: SyncLog) -> None:
     refused(again.format(columns, renumbered) + end, bob.pk, text="append-only|synclog_chain_seq")
 
 
+@pytest.mark.proves("I30")
 def test_a_head_only_moves_forward(bob: SyncLog) -> None:
     for change in (
         "head_seq = head_seq - 1",

@@ -86,6 +86,7 @@ def test_an_empty_chain_is_in_order() -> None:
     assert verify(PORTAL).entries == 1
 
 
+@pytest.mark.proves("I31")
 def test_every_changed_byte_of_every_entry_is_found_at_its_number() -> None:
     """In memory, where tens of thousands of changes take seconds; the next test changes the database."""
     diary()
@@ -112,6 +113,7 @@ def altered(row: Row) -> Iterator[Row]:
             yield row._replace(mirrors=(*row.mirrors[:place], value, *row.mirrors[place + 1 :]))
 
 
+@pytest.mark.proves("I31")
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.usefixtures("tampering")
 def test_every_changed_column_in_the_database_is_found_at_its_number(field: str) -> None:
@@ -131,6 +133,7 @@ def _other(field: str, value: Any) -> Any:
     return value + 1000 if field == "seq" else last
 
 
+@pytest.mark.proves("I31")
 @pytest.mark.usefixtures("tampering")
 def test_every_lost_entry_is_found_at_its_number() -> None:
     for seq in EVERYWHERE:
@@ -144,6 +147,7 @@ def test_a_lost_beginning_and_a_lost_end_are_found() -> None:
     assert after(entries().delete) == 1
 
 
+@pytest.mark.proves("I31")
 @pytest.mark.usefixtures("tampering")
 def test_swapped_entries_are_found_at_the_first() -> None:
     def swap(one: int, other: int) -> None:
@@ -176,6 +180,7 @@ def test_an_entry_moved_to_another_chain_is_missed_here_and_found_there() -> Non
     assert after(move) == 2
 
 
+@pytest.mark.proves("I31")
 @pytest.mark.usefixtures("tampering")
 def test_a_changed_head_is_found() -> None:
     assert after(lambda: head().update(head_seq=LAST + 1)) == LAST + 1
@@ -266,6 +271,7 @@ def silence(seq: int, by: int | None) -> Callable[[], object]:
     return lambda: entries().filter(seq=seq).update(payload=None, salt=None, redacted_by=by)
 
 
+@pytest.mark.proves("I32")
 @pytest.mark.usefixtures("tampering")
 def test_erasing_without_an_entry_that_names_it_is_found() -> None:
     for by in (None, 1, REDACT, LAST + 1):
@@ -305,6 +311,7 @@ def test_a_redact_entry_must_name_earlier_entries(redacts: list[Any]) -> None:
     assert broken_at() == LAST + 1
 
 
+@pytest.mark.proves("I32")
 def test_erasing_all_but_the_headers_keeps_the_chain_in_order() -> None:
     diary()
     assert erase(*range(1, LAST + 1)) == LAST - LAST // 5 - len(REDACTED)

@@ -201,6 +201,7 @@ def test_words() -> None:
 # The history
 
 
+@pytest.mark.proves("I30")
 def test_the_history_of_a_sync_is_whole_and_a_break_is_named(active: Connection) -> None:
     approved()
     told("sync", NAME)

@@ -32,12 +32,14 @@ def expire(key: str) -> None:
     AccountLease.objects.filter(key=key).update(expires_at=Now() - timedelta(seconds=1))
 
 
+@pytest.mark.proves("I23")
 def test_a_lease_is_held_by_one() -> None:
     taken("a", "b")
     assert take("a", holder="worker 2") is None
     assert take("b", holder="worker 1") is None, "not even by another task of the same process"
 
 
+@pytest.mark.proves("I23")
 def test_both_or_none() -> None:
     taken("b")
     assert take("a", "b", holder="worker 2") is None
@@ -45,6 +47,7 @@ def test_both_or_none() -> None:
     assert taken("a", "c", holder="worker 3").tokens.keys() == {"a", "c"}
 
 
+@pytest.mark.proves("E1 one login")
 def test_one_login_on_both_sides_is_one_lease() -> None:
     assert taken("a", "a").tokens.keys() == {"a"}
 
@@ -54,6 +57,7 @@ def test_a_released_lease_is_free_at_once() -> None:
     assert taken("b", "a", holder="worker 2")
 
 
+@pytest.mark.proves("I23")
 def test_who_was_silent_for_too_long_can_do_nothing_more() -> None:
     late = taken("a", "b")
     expire("b")
@@ -105,6 +109,7 @@ def test_what_is_left_counts_from_before_the_lease_was_asked_for() -> None:
     assert lease.seconds_left() == pytest.approx(10)
 
 
+@pytest.mark.proves("I23")
 @pytest.mark.django_db(transaction=True)
 def test_many_who_want_overlapping_pairs_never_hold_one_account_together() -> None:
     holders: Counter[str] = Counter()

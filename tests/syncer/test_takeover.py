@@ -35,6 +35,7 @@ def silent_at(world: World, what: str, number: int) -> None:
     world.right.on_call = on_call
 
 
+@pytest.mark.proves("I23")
 @pytest.mark.parametrize("create", ["client_id", "marker", "search"])
 @pytest.mark.parametrize(("what", "number"), [("changes", 1), ("created", 1), ("created", 3), ("created", 12)])
 def test_a_late_worker_writes_nothing_more(create: str, what: str, number: int) -> None:
@@ -54,6 +55,7 @@ def test_a_late_worker_writes_nothing_more(create: str, what: str, number: int) 
     world.assert_log_is_whole()
 
 
+@pytest.mark.proves("I23")
 def test_while_one_works_another_finds_it_busy() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"))
     world.left.person_creates(given="Ada", email="ada@example.com")

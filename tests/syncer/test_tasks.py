@@ -94,12 +94,14 @@ def test_a_task_carries_an_id_and_nothing_else(due: Connection) -> None:
     assert (task["args"], task["kwargs"]) == ((due.pk,), {})
 
 
+@pytest.mark.proves("I24")
 @pytest.mark.django_db(transaction=True)
 def test_two_ticks_at_once_queue_it_once(due: Connection) -> None:
     assert sorted(map(str, at_once(tick, 4))) == ["0", "0", "0", "1"]
     assert queued() == [due.pk]
 
 
+@pytest.mark.proves("I24")
 def test_a_lost_task_is_found_again(due: Connection) -> None:
     tick()
     OrmQ.objects.all().delete()
@@ -195,6 +197,7 @@ def test_a_task_for_a_deleted_connection_does_nothing(due: Connection) -> None:
     assert run_connection(gone) == "deleted"
 
 
+@pytest.mark.proves("I23", "I24")
 @pytest.mark.django_db(transaction=True)
 def test_a_task_delivered_twice_at_once_does_the_work_once(acme: Office, due: Connection) -> None:
     for n in range(12):

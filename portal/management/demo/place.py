@@ -21,7 +21,14 @@ from django.core.management.base import CommandError
 ENV = "env"
 CALLS_PER_HOUR = 100_000
 # Made or taken once, then kept: the stored credentials, the CardDAV account and the printed passwords hang on them.
-KEPT = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "DEMO_PASSWORD", "DEMO_CARDDAV_PASSWORD", "DEMO_CARDDAV_PORT")
+KEPT = (
+    "SECRET_KEY",
+    "FIELD_ENCRYPTION_KEYS",
+    "CHECKPOINT_KEY",
+    "DEMO_PASSWORD",
+    "DEMO_CARDDAV_PASSWORD",
+    "DEMO_CARDDAV_PORT",
+)
 # Taken from the environment of this start, else as at the last one.
 CHOSEN = {
     "DATABASE_URL": "",
@@ -83,6 +90,7 @@ def _kept(before: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     fresh = {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "FIELD_ENCRYPTION_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        "CHECKPOINT_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "DEMO_PASSWORD": f"demo-{secrets.token_hex(5)}",
         "DEMO_CARDDAV_PASSWORD": f"book-{secrets.token_hex(5)}",
         "DEMO_CARDDAV_PORT": own.get("DEMO_CARDDAV_PORT", "5232"),

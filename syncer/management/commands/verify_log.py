@@ -7,6 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from syncer.audit import checkpoint
 from syncer.audit.chain import of_connection
 from syncer.audit.verify import Report, orphans, verify
 from syncer.models.log import LogChain
@@ -30,6 +31,11 @@ class Command(BaseCommand):
         lost = orphans() if only is None else 0
         if lost:
             self.stdout.write(f"BROKEN {lost} entries belong to no log")
+        unproven = list(checkpoint.problems()) if only is None else []
+        for problem in unproven:
+            self.stdout.write(f"BROKEN {problem}")
+        if unproven and not broken and not lost:
+            raise CommandError("The logs are in order; the checkpoints say otherwise. Keep the database as it is.")
         if broken or lost:
             raise CommandError(
                 f"{broken} of {len(reports)} logs are broken. Keep the database as it is and compare it with the last "
