@@ -15,6 +15,7 @@ import pytest
 from scripts import postgres
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "shared" / "specs"
+SABREDAV = Path("/usr/share/php/Sabre/autoload.php")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -34,10 +35,17 @@ def _module(name: str) -> Callable[[], bool]:
     return lambda: importlib.util.find_spec(name) is not None
 
 
+def _sabredav() -> bool:
+    sqlite = any(Path("/usr/lib/php").glob("*/pdo_sqlite.so"))
+    return shutil.which("php") is not None and SABREDAV.exists() and sqlite
+
+
 NEEDS: dict[str, Need] = {
     "chromium": Need(lambda: browser() is not None, "no chromium found; apt-get install chromium"),
     "postgresql": Need(lambda: postgres.binaries() is not None, "no initdb found; apt-get install postgresql"),
     "radicale": Need(_module("radicale"), "not installed; pip install -r requirements-dev.txt"),
+    "xandikos": Need(_module("xandikos"), "not installed; pip install -r requirements-dev.txt"),
+    "sabredav": Need(_sabredav, "not found; apt-get install php-sabre-dav php-cli php-sqlite3"),
     "vdirsyncer": Need(_module("vdirsyncer"), "not installed; pip install -r requirements-dev.txt"),
     "specs": Need(SPECS.is_dir, "no API descriptions in ../shared/specs", installable=False),
 }

@@ -36,11 +36,15 @@ class Account:
     def now(self) -> int:
         return int(self.clock.now().timestamp())
 
+    def take_id(self) -> int:
+        with self.lock:
+            number, self.next_id = self.next_id, self.next_id + 1
+            return number
+
     def create(self, values: Mapping[str, Any], by: int = 1) -> int:
         """As a user or the API does after its checks; the new id."""
         with self.lock:
-            number, self.next_id = self.next_id, self.next_id + 1
-            now = self.now()
+            number, now = self.take_id(), self.now()
             self.contacts[number] = {
                 **dict.fromkeys(schema.TEXTS, ""),
                 **dict.fromkeys(schema.CUSTOM_NAMES),

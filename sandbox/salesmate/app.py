@@ -4,8 +4,8 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,17 +13,14 @@ from urllib.parse import parse_qs
 from portal.clock import Clock
 from sandbox.salesmate import schema, search, side_door
 from sandbox.salesmate.account import Account, NotFound
+from sandbox.salesmate.answers import AUTH, LINK, MISSING, OVER_LIMIT, Answer, Failure, page, success
+from sandbox.salesmate.faults import AFTER, BEFORE
 from sandbox.salesmate.levers import Fault, Levers
 
 CONTACT = re.compile(r"/apis/contact/v4/([0-9]{1,18})")
-SHELL = b"<!DOCTYPE html><html><head><title>Salesmate</title></head><body><div id=app></div></body></html>"
 STATUS_WORDS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
 TIMES = ("createdAt", "lastModifiedAt", "deletedAt")
 Start = Callable[[str, list[tuple[str, str]]], object]
-
-
-class Dropped(Exception):
-    """The server closes the connection without an answer."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +38,10 @@ class Seen:
         return json.loads(self.body)
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: bytes
-    content_type: str = "application/json; charset=utf-8"
-    cut: bool = False
-
-
-class Failure(Exception):
-    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        super().__init__(status)
-        self.status, self.error = status, error
-
-
-LINK = Failure(404, {"message": "Link  not found", "name": "NoSuchLinkExist"})
-AUTH = Failure(403, {"message": "", "name": "AuthorizationFailed"})
-MISSING = Failure(404, {"Code": "4005", "Name": "ObjectNotFound", "Message": "Object not found"})
-LIMIT = Failure(429, {"Code": "4029", "Name": "TooManyRequests", "Message": "API limit reached"})
-
-
 class SalesmateApp:
     """WSGI. State is in memory, and in `state_file` where given; `log_file` gets a JSON line per request, without
-    headers, query and body. The `person_*` methods are what users of Salesmate do."""
+    headers, query and body. The `person_*` methods are what users of Salesmate do; `people_act` is called when a
+    request has been carried out and its answer is not on its way yet."""
 
     def __init__(
         self,
@@ -81,6 +59,7 @@ class SalesmateApp:
         self.levers = Levers(calls_per_hour=calls_per_hour)
         self.faults: list[Fault] = []
         self.log: list[Seen] = []
+        self.people_act: Callable[[Seen], None] = lambda seen: None
         self._log_file = log_file
         self._random = random.Random(seed)
         self._hour, self._calls, self._listings = -1, 0, 0
@@ -131,8 +110,9 @@ class SalesmateApp:
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
-            ("Date", self.account.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT")),
+            ("Date", self._date().strftime("%a, %d %b %Y %H:%M:%S GMT")),
             ("Server", "istio-envoy"),
+            *answer.more,
         ]
         start_response(f"{answer.status} {STATUS_WORDS.get(answer.status, 'Error')}", headers)
         return [shown]
@@ -146,55 +126,62 @@ class SalesmateApp:
             status = answer.status
             return answer
         finally:
-            self.log.append(Seen(method, path, query, headers, body, status))
+            seen = Seen(method, path, query, headers, body, status)
+            self.log.append(seen)
+            self.people_act(seen)
             if self._log_file is not None:
                 with self._log_file.open("a") as log:
                     log.write(json.dumps({"method": method, "path": path, "status": status}) + "\n")
 
     def _faulty(self, headers: Mapping[str, str], method: str, path: str, query: str, body: bytes) -> Answer:
         kind = next((fault.kind for fault in self.faults if fault.strikes(method, path)), "")
-        if kind == "drop_before":
-            raise Dropped
-        if kind in ("html_500_before", "html_200"):
-            return Answer(500 if kind == "html_500_before" else 200, SHELL, "text/html")
+        if kind in BEFORE:
+            return BEFORE[kind](page(500))
         if kind == "limit":
-            return self._failed(LIMIT)
+            return self._over_limit()
+        if kind == "ignored":
+            return success({"id": self._ignored(path)})
         answer = self._answer(headers, method, path, query, body)
-        if kind == "drop_after":
-            raise Dropped
-        if kind == "html_500_after":
-            return Answer(500, SHELL, "text/html")
-        return Answer(answer.status, answer.body, answer.content_type, cut=kind == "cut_body")
+        return AFTER[kind](answer) if kind in AFTER else answer
+
+    def _ignored(self, path: str) -> int:
+        """The id that a write would have been about; a create takes one, and nothing is kept under it."""
+        one = CONTACT.fullmatch(path)
+        return int(one[1]) if one is not None else self.account.take_id()
+
+    def _over_limit(self) -> Answer:
+        answer = OVER_LIMIT[self.levers.over_limit]
+        return replace(answer, status=200) if self.levers.failures_with_200 and answer.body[:1] == b"{" else answer
+
+    def _date(self) -> datetime:
+        return self.account.clock.now() + timedelta(seconds=self.levers.date_ahead)
 
     def _answer(self, headers: Mapping[str, str], method: str, path: str, query: str, body: bytes) -> Answer:
         try:
-            self._count()
+            if self._is_over_limit():
+                return self._over_limit()
             if headers.get("x-linkname") != self.link:
                 raise LINK
             if headers.get("accesstoken") != self.session_key:
                 raise AUTH
             if not path.startswith("/apis/"):
-                return Answer(404, SHELL, "text/html")
+                return page(404)
             data = self._route(method, path, parse_qs(query), body)
         except Failure as failure:
-            return self._failed(failure)
+            return failure.answer(self.levers.failures_with_200)
         except NotFound:
-            return self._failed(MISSING)
+            return MISSING.answer(self.levers.failures_with_200)
         except (search.Refused, ValueError) as error:
             text = str(error) if isinstance(error, search.Refused) else "Invalid JSON"
-            return self._failed(Failure(400, {"Code": "4001", "Name": "ValidationError", "Message": text}))
-        return Answer(200, json.dumps({"Status": "success", "Data": data}).encode())
+            refused = Failure(400, {"Code": "4001", "Name": "ValidationError", "Message": text})
+            return refused.answer(self.levers.failures_with_200)
+        return success(data)
 
-    def _failed(self, failure: Failure) -> Answer:
-        status = 200 if self.levers.failures_with_200 else failure.status
-        return Answer(status, json.dumps({"Status": "failure", "Error": failure.error}).encode())
-
-    def _count(self) -> None:
+    def _is_over_limit(self) -> bool:
         hour = self.account.now() // 3600
         self._calls = self._calls + 1 if hour == self._hour else 1
         self._hour = hour
-        if self._calls > self.levers.calls_per_hour:
-            raise LIMIT
+        return self._calls > self.levers.calls_per_hour
 
     def _route(self, method: str, path: str, query: Mapping[str, list[str]], body: bytes) -> Any:
         one = CONTACT.fullmatch(path)
@@ -216,7 +203,8 @@ class SalesmateApp:
     def _one(self, method: str, number: int, body: bytes) -> Any:
         match method:
             case "GET":
-                return self._spelled(self.account.full(self.account.any(number)))
+                shown = self.account.any if self.levers.deleted_shown else self.account.live
+                return self._spelled(self.account.full(shown(number)))
             case "PUT":
                 self.account.live(number)
                 self.account.edit(number, self.account.checked(json.loads(body)))
@@ -237,12 +225,14 @@ class SalesmateApp:
     def _search(self, query: Mapping[str, list[str]], body: Any) -> Any:
         asked = search.parse(body, schema.KNOWN, self.account.users[0]["timezone"])
         rows = self._rows() if self._frozen is None else self._frozen
-        found = search.find(asked, rows, schema.KNOWN)
+        if self.levers.shuffle_ties:
+            rows = self._random.sample(rows, len(rows))
+        found = search.find(asked, rows, schema.KNOWN, ties_by_id=not self.levers.shuffle_ties)
         if self.levers.ignore_filters:
             found = sorted(rows, key=lambda row: -row["lastModifiedAt"])
         if self.levers.empty_listing:
             found = []
-        most = min(int(query.get("rows", [str(search.DEFAULT_ROWS)])[0]), search.MOST_ROWS)
+        most = min(int(query.get("rows", [str(search.DEFAULT_ROWS)])[0]), self.levers.most_rows)
         start = int(query.get("from", ["0"])[0])
         self._listings += start == 0 and len(found) > most
         page = self._page(found, start, most)

@@ -52,10 +52,13 @@ def unprefixed(name: Any, known: frozenset[str]) -> str:
     return plain
 
 
-def find(query: Query, rows: Sequence[Mapping[str, Any]], known: frozenset[str]) -> list[Mapping[str, Any]]:
-    """All rows that fit, sorted; ties by id."""
+def find(
+    query: Query, rows: Sequence[Mapping[str, Any]], known: frozenset[str], ties_by_id: bool = True
+) -> list[Mapping[str, Any]]:
+    """All rows that fit, sorted; ties by id, or as the rows come."""
     fitting = [row for row in rows if fits(query.rules, query.operator, row, query.zone, known)]
-    fitting.sort(key=lambda row: int(row["id"]))
+    if ties_by_id:
+        fitting.sort(key=lambda row: int(row["id"]))
     return sorted(fitting, key=lambda row: sort_key(row.get(query.sort)), reverse=query.descending)
 
 

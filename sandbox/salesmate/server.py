@@ -1,5 +1,8 @@
 """Serves the stand-in on the loopback interface: threaded, HTTP/1.1 with keep-alive, and able to hang up."""
 
+import os
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +11,10 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sandbox.salesmate.app import Dropped, SalesmateApp
+from sandbox.salesmate.app import SalesmateApp
+from sandbox.salesmate.faults import Dropped, Reset, Silent
+
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -21,6 +27,12 @@ class Handler(BaseHTTPRequestHandler):
             self._answer()
         except Dropped:
             self.close_connection = True
+        except Silent:
+            self.close_connection = True
+            self.rfile.read(1)  # returns when the client has gone
+        except Reset:
+            self.close_connection = True
+            self._reset()
         except ConnectionError:
             self.close_connection = True
 
@@ -38,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         if len(body) < int(dict(headers)["Content-Length"]):
             self.close_connection = True
+
+    def _reset(self) -> None:
+        self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"Status"')
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        os.close(self.connection.detach())  # at once: close() would wait for the reader and the writer
 
     def _environ(self) -> dict[str, Any]:
         parts = urlsplit(self.path)

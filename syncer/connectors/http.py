@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Retry
 
 from syncer.connectors.base import Meter, Misconfigured, Transient
+from syncer.connectors.together import HomeMeter
 from syncer.connectors.wire import CONNECT_SECONDS, MAX_BODY, Adapter, Door, Exchange, TooLarge, World, current
 
 MAX_REDIRECTS = 3
@@ -95,6 +96,8 @@ class Http:
     - No status is an error here; a failure of the network raises Transient, with `maybe_applied` true only where a
       write may have reached the app. No text of an error holds a header, a query string or a body.
     - Raises RuntimeError inside a database transaction: no call is ever made in one.
+    - May be used by the threads of `together`: the meter is then still taken in the thread that they work for. (Those
+      have no transaction of their own; that one is asked by whoever starts them, with `refuse_in_transaction`.)
 
     `certificates` is a file of authorities to trust instead of the public ones. The time of the system's name look-up
     is not bounded by `deadline`, but nothing is sent after it.
@@ -118,7 +121,7 @@ class Http:
         self._session.trust_env = False
         self._session.headers["User-Agent"] = "Counterpart"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = Adapter(Door(world, allow_private), meter)
+        adapter = Adapter(Door(world, allow_private), HomeMeter(meter) if meter is not None else None)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 

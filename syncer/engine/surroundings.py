@@ -2,7 +2,7 @@
 (ENGINE.md 4)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -38,10 +38,12 @@ def by_side(kind: Callable[[], list[Record]]) -> dict[SideName, Any]:
     return {"left": defaultdict(kind), "right": defaultdict(kind)}
 
 
-def look_around(setup: Setup, links: Iterable[Link]) -> Surroundings:
+def look_around(setup: Setup, links: Sequence[Link]) -> Surroundings:
     around = Surroundings()
     look_for_writes(setup, around)
     unpaired = [record for link in links for record in without_counterpart(link)]
+    known = [link for link in links if link.pk is not None and link.is_live]
+    around.links = {pk: link for link in known for pk in (link.left_id, link.right_id) if pk is not None}
     if unpaired:
         look_for(setup, unpaired, around)
     return around
@@ -74,8 +76,11 @@ def look_for(setup: Setup, unpaired: Sequence[Record], around: Surroundings) -> 
         for record in Record.objects.filter(book=ours.book, lineage__in=lineages).order_by("pk"):
             around.by_lineage[side][record.lineage].append(record)
             ids.append(record.pk)
+    others = set(ids) - around.links.keys()
+    if not others:
+        return
     mine = Link.objects.filter(connection=setup.connection).exclude(state__in=ENDED).select_related("left", "right")
-    for link in (*mine.filter(left__in=ids), *mine.filter(right__in=ids)):
+    for link in (*mine.filter(left__in=others), *mine.filter(right__in=others)):
         around.links |= {pk: link for pk in (link.left_id, link.right_id) if pk is not None}
 
 

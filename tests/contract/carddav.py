@@ -1,21 +1,110 @@
-"""What the CardDAV tests share: connectors for alice and bob, cards, and a meddler between us and the server."""
+"""What the CardDAV tests share: the servers, connectors for alice and bob, cards, and a meddler between us and a
+server."""
 
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+from unittest.mock import patch
+
+import pytest
 
 from syncer.connectors.base import Account, Observed, Operation, Value, Write, WriteResult
 from syncer.connectors.carddav.connector import CardDav
+from syncer.connectors.carddav.discovery import origin_of
+from syncer.connectors.carddav.login import MEMORY
 from syncer.connectors.registry import Options
-from tests.contract.radicale import USERS, Radicale
+from tests.contract.radicale import USERS
 from tests.contract.servers import RawServer, Serve, raw_server
+from tests.needs import needs
 
 BOOK = "/alice/book/"
 OPEN = Options(allow_private_hosts=True, urls={})
 Meddle = Callable[[bytes, bytes], bytes]
 """(request, the server's answer) -> the answer that we get."""
+
+
+class Server(Protocol):
+    """A real address book server for alice and bob. What is done through it is not seen in `calls`."""
+
+    @property
+    def url(self) -> str: ...
+
+    def path(self, user: str, name: str = "book") -> str:
+        """Where a book is."""
+
+    def book(self, user: str, name: str = "book", label: str = "Contacts") -> str:
+        """Makes a book; its path."""
+
+    def fill(self, user: str, cards: Iterable[str]) -> None:
+        """Cards into an empty book, at `<UID>.vcf`."""
+
+    def place(self, user: str, uid: str, card: str) -> None:
+        """A card at `<uid>.vcf`, as another program would put it there."""
+
+    def remove(self, user: str, uid: str) -> None:
+        """The card at `<uid>.vcf` deleted by another program."""
+
+    def read(self, user: str, uid: str) -> str:
+        """The card at `<uid>.vcf`."""
+
+    def stored(self, user: str) -> set[str]:
+        """The names of all cards, without ".vcf"."""
+
+    def calls(self) -> list[str]:
+        """The methods asked for since the last look."""
+
+
+WITH_SYNC = ("radicale", "xandikos")
+WITHOUT_SYNC = ("radicale-403", "xandikos-405", "sabredav")
+KINDS = {"radicale": "Radicale", "xandikos": "Xandikos", "sabredav": "SabreDav"}
+
+
+def servers(*kinds: str) -> list[Any]:
+    """For `pytest.fixture(params=...)`: each skips by name where it is lacking."""
+    return [pytest.param(kind, marks=needs(kind.partition("-")[0])) for kind in kinds]
+
+
+@contextmanager
+def started(kind: str, folder: Path) -> Iterator[Any]:
+    """A server with an empty book for each of its people. "radicale-403" is a Radicale that says 403 to
+    sync-collection, as if it had no such report."""
+    name, _, status = kind.partition("-")
+    with nothing_remembered(), getattr(import_module(f"tests.contract.{name}"), KINDS[name])(folder) as server:
+        server.book("alice")
+        server.book("bob", label="Bob's contacts")
+        if status == "":
+            yield server
+            return
+        refused = refusing(int(status), "supported-report" if status == "403" else "")
+        with meddler(server, lambda request, reply: refused if b"sync-collection" in request else reply) as between:
+            yield Behind(server, between)
+
+
+@contextmanager
+def nothing_remembered() -> Iterator[None]:
+    """No connector has talked to any server yet (a port may have been another server's before)."""
+    with patch.object(MEMORY, "_ways", {}):
+        yield
+
+
+@dataclass
+class Behind:
+    """A server that is talked to through a meddler."""
+
+    server: Any
+    between: RawServer
+
+    @property
+    def url(self) -> str:
+        return f"{self.between.url}/"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.server, name)
 
 
 def account(url: str, user: str = "alice", password: str | None = None, identity: str = "") -> Account:
@@ -25,6 +114,12 @@ def account(url: str, user: str = "alice", password: str | None = None, identity
 
 def connect(url: str, user: str = "alice", password: str | None = None) -> CardDav:
     return CardDav(account(url, user, password), OPEN)
+
+
+def known(url: str) -> CardDav:
+    """Like connect, to a server that another connector of this process has talked to before."""
+    MEMORY.keep(origin_of(url), "alice", None)
+    return connect(url)
 
 
 def authorised(url: str, user: str = "alice") -> CardDav:
@@ -69,8 +164,8 @@ def ids(records: Sequence[Observed]) -> list[str]:
 
 
 @contextmanager
-def meddler(server: Radicale, meddle: Meddle) -> Iterator[RawServer]:
-    """Stands between us and Radicale, and changes answers on their way."""
+def meddler(server: Server, meddle: Meddle) -> Iterator[RawServer]:
+    """Stands between us and a server, and changes answers on their way."""
     port = int(server.url.rstrip("/").rpartition(":")[2])
 
     def serve(connection: socket.socket, request: bytes) -> None:

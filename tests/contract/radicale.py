@@ -10,64 +10,38 @@ import base64
 import logging
 import sys
 import threading
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from types import TracebackType
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from radicale import config
 from radicale.app import Application
+
+from tests.contract.servers import Served, asked
 
 USERS: Mapping[str, str] = {"alice": "s3cret", "bob": "hunter2"}
 BOOK_PROPS = '{{"tag": "VADDRESSBOOK", "D:displayname": "{name}"}}'
 
 
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    status: int
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    block_on_close = False
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class Radicale:
+class Radicale(Served):
     """Its storage is below `folder`; a book of alice is the folder `collection-root/alice/<book>`."""
 
     def __init__(self, folder: Path, port: int = 0, token_age: int = 2_592_000) -> None:
         self.folder = folder
-        self.requests: list[Request] = []
-        self._lock = threading.Lock()
         users = folder / "users"
         users.write_text("".join(f"{name}:{password}\n" for name, password in USERS.items()))
         # Radicale sets its level only when it is started from its own command line.
         logging.getLogger("radicale").setLevel(logging.CRITICAL)
-        self._application = Application(_configuration(folder, users, token_age))
-        self._server = make_server("127.0.0.1", port, self._logged, server_class=_Server, handler_class=_Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        super().__init__(Application(_configuration(folder, users, token_age)), port)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+    def path(self, user: str, name: str = "book") -> str:
+        return f"/{user}/{name}/"
 
     def book(self, user: str, name: str = "book", label: str = "Contacts") -> str:
         """Makes an address book (if it is not there yet); its path."""
         home = self.book_folder(user, name)
         home.mkdir(parents=True, exist_ok=True)
         (home / ".Radicale.props").write_text(BOOK_PROPS.format(name=label))
-        return f"/{user}/{name}/"
+        return self.path(user, name)
 
     def book_folder(self, user: str, name: str = "book") -> Path:
         return self.folder / "collection-root" / user / name
@@ -88,39 +62,21 @@ class Radicale:
         """The card at `<uid>.vcf` as the server gives it."""
         return self._ask("GET", f"{user}/{name}/{uid}.vcf", user, None).decode()
 
+    def remove(self, user: str, uid: str, name: str = "book") -> None:
+        """The card at `<uid>.vcf` deleted, if it is there, as another program would."""
+        (self.book_folder(user, name) / f"{uid}.vcf").unlink(missing_ok=True)
+
+    def stored(self, user: str, name: str = "book") -> set[str]:
+        """The names of the cards in the storage folder, without ".vcf"."""
+        return {path.stem for path in self.book_folder(user, name).glob("*.vcf")}
+
+    def forget(self, user: str, name: str = "book") -> None:
+        """No token that was handed out is known any more."""
+        for token in (self.book_folder(user, name) / ".Radicale.cache" / "sync-token").iterdir():
+            token.unlink()
+
     def _ask(self, method: str, path: str, user: str, body: bytes | None) -> bytes:
-        request = urllib.request.Request(f"{self.url}{path}", body, method=method)
-        request.add_header("Content-Type", "text/vcard; charset=utf-8")
-        request.add_header("Authorization", basic(user))
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            answer: bytes = reply.read()
-        return answer
-
-    def calls(self) -> list[str]:
-        """The methods asked for since the last look, in order."""
-        with self._lock:
-            methods = [request.method for request in self.requests]
-            self.requests.clear()
-        return methods
-
-    def __enter__(self) -> "Radicale":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _logged(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            request = Request(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), int(status.split()[0]))
-            with self._lock:
-                self.requests.append(request)
-            return start_response(status, headers, *rest)
-
-        answer: Iterable[bytes] = self._application(environ, start)
-        return answer
+        return asked(method, f"{self.url}{path}", body, {"Authorization": basic(user)})
 
 
 def basic(user: str) -> str:

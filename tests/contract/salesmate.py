@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandbox.salesmate import SalesmateApp, Seen, serve
+from sandbox.salesmate import Fault, SalesmateApp, Seen, serve
 from syncer.connectors.base import Account, BudgetSpent, Meter, Observed, Operation, Page, Write, WriteResult
 from syncer.connectors.registry import Options
 from syncer.connectors.salesmate.client import Client
@@ -97,6 +97,13 @@ class Bench:
 
     def sent(self, method: str) -> list[Seen]:
         return [seen for seen in self.app.log if seen.method == method and not seen.path.endswith("/search")]
+
+
+class OfWrites(Fault):
+    """A search is a POST too, but no write."""
+
+    def strikes(self, method: str, path: str) -> bool:
+        return not path.endswith("/search") and super().strikes(method, path)
 
 
 @contextmanager

@@ -1,14 +1,20 @@
-"""For the HTTP tests: local servers that answer byte by byte, TLS with an authority of our own, time that flies."""
+"""For the HTTP tests: local servers that answer byte by byte or run an application and keep a log, TLS with an
+authority of our own, time that flies."""
 
 import datetime
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from types import TracebackType
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -180,3 +186,74 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    status: int
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class Served:
+    """A WSGI application on a loopback port (0: a free one), with a log of every request but those of `asked`."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], port: int = 0) -> None:
+        self.requests: list[Request] = []
+        self._lock = threading.Lock()
+        self._application = application
+        self._server = make_server("127.0.0.1", port, self._logged, server_class=_Server, handler_class=_Silent)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def calls(self) -> list[str]:
+        """The methods asked for since the last look, in order."""
+        with self._lock:
+            methods = [request.method for request in self.requests]
+            self.requests.clear()
+        return methods
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _logged(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            request = Request(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), int(status.split()[0]))
+            with self._lock:
+                if OTHERS not in environ:
+                    self.requests.append(request)
+            return start_response(status, headers, *rest)
+
+        return self._application(environ, start)
+
+
+OTHERS = "HTTP_X_ANOTHER_PROGRAM"
+
+
+def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+    """What a server answers to a program that is not ours: these requests are left out of its log."""
+    request = urllib.request.Request(url, body, method=method)
+    for name, value in {"Content-Type": "text/vcard; charset=utf-8", "X-Another-Program": "1", **headers}.items():
+        request.add_header(name, value)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        answer: bytes = reply.read()
+    return answer

@@ -1,12 +1,16 @@
-"""Reading, on a real Radicale."""
+"""Reading, on real servers that have sync-collection."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from syncer.connectors.base import CursorExpired, Misconfigured, RecordGone, Transient
 from tests.contract.carddav import (
     BOOK,
+    WITH_SYNC,
+    Server,
     answer,
     authorised,
     body_of,
@@ -15,82 +19,96 @@ from tests.contract.carddav import (
     everything,
     ids,
     meddler,
+    servers,
+    started,
     update,
     vcard,
     written,
 )
 from tests.contract.radicale import Radicale
+from tests.contract.xandikos import Xandikos
 from tests.needs import needs
 
 pytestmark = needs("radicale")
 
 
-def test_the_book_of_another_person_cannot_be_read(radicale: Radicale) -> None:
+@pytest.fixture(params=servers(*WITH_SYNC))
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with started(request.param, tmp_path) as running:
+        yield running
+
+
+def test_the_book_of_another_person_cannot_be_read(server: Server) -> None:
+    book = server.path("alice")
     with pytest.raises(Misconfigured, match="does not let this user read"):
-        connect(radicale.url, user="bob").changes(BOOK, "", [])
+        connect(server.url, user="bob").changes(book, "", [])
 
 
-def test_a_book_that_is_not_there_is_no_deletion(radicale: Radicale) -> None:
-    alice = connect(radicale.url)
-    for look in (lambda: alice.changes("/alice/other/", "", []), lambda: alice.read("/alice/other/", "/alice/x", [])):
-        with pytest.raises(Misconfigured, match="nothing at this address"):
+def test_a_book_that_is_not_there_is_no_deletion(server: Server) -> None:
+    alice, other = connect(server.url), server.path("alice", "other")
+    for look in (lambda: alice.changes(other, "", []), lambda: alice.read(other, f"{other}x.vcf", [])):
+        with pytest.raises(Misconfigured, match="at this address"):
             look()
 
 
-def test_a_full_pass_is_complete_and_in_order(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard(f"ada-{n:03}", f"EMAIL:ada{n}@example.com") for n in range(450)])
-    alice = authorised(radicale.url)
-    radicale.calls()
-    first = alice.changes(BOOK, "", ["email"])
-    second = alice.changes(BOOK, first.cursor, ["email"])
-    third = alice.changes(BOOK, second.cursor, ["email"])
-    assert radicale.calls() == ["REPORT"] * (1 + 2 + 2 + 1)
+def test_a_full_pass_is_complete_and_in_order(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard(f"ada-{n:03}", f"EMAIL:ada{n}@example.com") for n in range(450)])
+    alice = authorised(server.url)
+    server.calls()
+    first = alice.changes(book, "", ["email"])
+    second = alice.changes(book, first.cursor, ["email"])
+    third = alice.changes(book, second.cursor, ["email"])
+    assert server.calls() == ["REPORT"] * (1 + 2 + 2 + 1)
     assert [(page.done, page.complete, len(page.records)) for page in (first, second, third)] == [
         (False, False, 200),
         (False, False, 200),
         (True, True, 50),
     ]
     seen = ids([*first.records, *second.records, *third.records])
-    assert seen == sorted(seen) == [f"/alice/book/ada-{n:03}.vcf" for n in range(450)]
+    assert seen == sorted(seen) == [f"{book}ada-{n:03}.vcf" for n in range(450)]
     assert first.records[7].values == {"email": "ada7@example.com"}
     assert json.loads(third.cursor) == {"token": json.loads(first.cursor)["token"]}
 
 
-def test_a_quiet_delta_costs_one_call_also_for_a_fresh_instance(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada")])
-    _, _, cursor = everything(authorised(radicale.url))
-    fresh = authorised(radicale.url)
-    radicale.calls()
-    page = fresh.changes(BOOK, cursor, [])
+def test_a_quiet_delta_costs_one_call_also_for_a_fresh_instance(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada")])
+    _, _, cursor = everything(authorised(server.url), book)
+    fresh = authorised(server.url)
+    server.calls()
+    page = fresh.changes(book, cursor, [])
     assert (page.records, page.gone, page.done, page.complete, page.cursor) == ([], [], True, False, cursor)
-    assert radicale.calls() == ["REPORT"]
+    assert server.calls() == ["REPORT"]
 
 
-def test_a_delta_shows_what_was_made_changed_and_deleted(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada"), vcard("grace"), vcard("mary")])
-    alice = authorised(radicale.url)
-    records, _, cursor = everything(alice)
-    written(alice, create("joan", given="Joan"), update(records[0], {"title": "Countess"}))
-    (radicale.book_folder("alice") / "mary.vcf").unlink()
-    records, gone, _ = everything(alice, cursor=cursor)
-    assert ids(records) == ["/alice/book/ada.vcf", "/alice/book/joan.vcf"] and gone == ["/alice/book/mary.vcf"]
+def test_a_delta_shows_what_was_made_changed_and_deleted(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada"), vcard("grace"), vcard("mary")])
+    alice = authorised(server.url)
+    records, _, cursor = everything(alice, book)
+    written(alice, create("joan", given="Joan"), update(records[0], {"title": "Countess"}), book=book)
+    server.remove("alice", "mary")
+    records, gone, _ = everything(alice, book, cursor=cursor)
+    assert ids(records) == [f"{book}ada.vcf", f"{book}joan.vcf"] and gone == [f"{book}mary.vcf"]
     assert records[0].values["title"] == "Countess"
 
 
-def test_a_fresh_instance_goes_on_where_a_pass_stopped_and_keeps_its_first_token(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard(f"ada-{n:03}") for n in range(300)])
-    first = authorised(radicale.url).changes(BOOK, "", [])
+def test_a_fresh_instance_goes_on_where_a_pass_stopped_and_keeps_its_first_token(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard(f"ada-{n:03}") for n in range(300)])
+    first = authorised(server.url).changes(book, "", [])
     # Meanwhile: one behind the cursor is changed, one before it is deleted, one before and one behind are made.
-    other = authorised(radicale.url)
-    written(other, update(first.records[3], {"title": "Countess"}), create("aaa", given="Early"))
-    written(other, create("zzz", given="Late"))
-    (radicale.book_folder("alice") / "ada-250.vcf").unlink()
-    rest = authorised(radicale.url).changes(BOOK, first.cursor, [])
+    other = authorised(server.url)
+    written(other, update(first.records[3], {"title": "Countess"}), create("aaa", given="Early"), book=book)
+    written(other, create("zzz", given="Late"), book=book)
+    server.remove("alice", "ada-250")
+    rest = authorised(server.url).changes(book, first.cursor, [])
     assert rest.done and rest.complete and len(rest.records) == 100
     assert json.loads(rest.cursor)["token"] == json.loads(first.cursor)["token"]
-    records, gone, _ = everything(authorised(radicale.url), cursor=rest.cursor)
-    assert ids(records) == [f"/alice/book/{name}.vcf" for name in ("aaa", "ada-003", "zzz")]
-    assert gone == ["/alice/book/ada-250.vcf"]
+    records, gone, _ = everything(authorised(server.url), book, cursor=rest.cursor)
+    assert ids(records) == [f"{book}{name}.vcf" for name in ("aaa", "ada-003", "zzz")]
+    assert gone == [f"{book}ada-250.vcf"]
 
 
 def test_a_long_delta_is_paged_and_resumed_too(radicale: Radicale) -> None:
@@ -119,10 +137,11 @@ def test_another_pass_in_between_does_not_shorten_the_one_under_way(radicale: Ra
     assert (len(rest.records), rest.complete) == (10, True)
 
 
-@pytest.mark.parametrize("token", ["http://radicale.org/ns/sync/" + "0" * 64, "rubbish"])
-def test_an_unknown_token_means_reading_anew(radicale: Radicale, token: str) -> None:
+@pytest.mark.parametrize("token", ["http://radicale.org/ns/sync/" + "0" * 64, "0" * 40, "rubbish"])
+def test_an_unknown_token_means_reading_anew(server: Server, token: str) -> None:
+    book = server.path("alice")
     with pytest.raises(CursorExpired):
-        authorised(radicale.url).changes(BOOK, json.dumps({"token": token}), [])
+        authorised(server.url).changes(book, json.dumps({"token": token}), [])
 
 
 @pytest.mark.parametrize("cursor", ["rubbish", "[]", "{}", '{"token": 3}', '{"after": "x"}'])
@@ -131,54 +150,59 @@ def test_a_cursor_that_is_not_ours_means_reading_anew(radicale: Radicale, cursor
         authorised(radicale.url).changes(BOOK, cursor, [])
 
 
-def test_a_token_that_the_server_has_forgotten_means_reading_anew(radicale: Radicale) -> None:
-    alice = authorised(radicale.url)
-    _, _, cursor = everything(alice)
-    for token in (radicale.book_folder("alice") / ".Radicale.cache" / "sync-token").iterdir():
-        token.unlink()
-    written(alice, create("ada", given="Ada"))
+@pytest.mark.proves("E2 expired cursor")
+def test_a_token_that_the_server_has_forgotten_means_reading_anew(server: Radicale | Xandikos) -> None:
+    book = server.path("alice")
+    alice = authorised(server.url)
+    _, _, cursor = everything(alice, book)
+    written(alice, create("ada", given="Ada"), book=book)
+    server.forget("alice")
     with pytest.raises(CursorExpired):
-        alice.changes(BOOK, cursor, [])
-    assert len(everything(alice)[0]) == 1
+        alice.changes(book, cursor, [])
+    assert len(everything(alice, book)[0]) == 1
 
 
-def test_one_card_is_read_or_proven_gone(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada", "TITLE:Countess")])
-    alice = authorised(radicale.url)
-    radicale.calls()
-    assert alice.read(BOOK, "/alice/book/ada.vcf", ["title"]).values == {"title": "Countess"}
-    assert radicale.calls() == ["REPORT"]
+def test_one_card_is_read_or_proven_gone(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada", "TITLE:Countess")])
+    alice = authorised(server.url)
+    server.calls()
+    assert alice.read(book, f"{book}ada.vcf", ["title"]).values == {"title": "Countess"}
+    assert server.calls() == ["REPORT"]
     with pytest.raises(RecordGone):
-        alice.read(BOOK, "/alice/book/grace.vcf", [])
-    assert radicale.calls() == ["REPORT", "GET"]
-    found = alice.read_many(BOOK, ["/alice/book/grace.vcf", "/alice/book/ada.vcf"], [])
-    assert [None if one is None else one.remote_id for one in found] == [None, "/alice/book/ada.vcf"]
+        alice.read(book, f"{book}grace.vcf", [])
+    assert server.calls() == ["REPORT", "GET"]
+    found = alice.read_many(book, [f"{book}grace.vcf", f"{book}ada.vcf"], [])
+    assert [None if one is None else one.remote_id for one in found] == [None, f"{book}ada.vcf"]
 
 
-def test_a_contact_is_found_by_its_primary_email_in_any_case(radicale: Radicale) -> None:
+def test_a_contact_is_found_by_its_primary_email_in_any_case(server: Server) -> None:
+    book = server.path("alice")
     cards = [
         vcard("ada", "EMAIL:Ada@Example.com", "EMAIL:second@example.com"),
         vcard("grace", "EMAIL:not.ada@example.com"),
     ]
-    radicale.fill("alice", cards)
-    alice = authorised(radicale.url)
-    assert ids(alice.find(BOOK, "ada@example.COM")) == ["/alice/book/ada.vcf"]
-    assert ids(alice.find(BOOK, "second@example.com")) == [] == ids(alice.find(BOOK, "nobody@example.com"))
-    assert ids(alice.find(BOOK, marker="grace")) == ["/alice/book/grace.vcf"] and alice.find(BOOK) == []
+    server.fill("alice", cards)
+    alice = authorised(server.url)
+    assert ids(alice.find(book, "ada@example.COM")) == [f"{book}ada.vcf"]
+    assert ids(alice.find(book, "second@example.com")) == [] == ids(alice.find(book, "nobody@example.com"))
+    assert ids(alice.find(book, marker="grace")) == [f"{book}grace.vcf"] and alice.find(book) == []
 
 
-def test_the_categories_in_use_are_listed(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("a", "CATEGORIES:VIP,Red\\, dark"), vcard("b", "CATEGORIES:VIP"), vcard("c")])
-    assert authorised(radicale.url).tags(BOOK) == ["Red, dark", "VIP"]
+def test_the_categories_in_use_are_listed(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("a", "CATEGORIES:VIP,Red\\, dark"), vcard("b", "CATEGORIES:VIP"), vcard("c")])
+    assert authorised(server.url).tags(book) == ["Red, dark", "VIP"]
 
 
-def test_groups_are_no_contacts(radicale: Radicale) -> None:
+def test_groups_are_no_contacts(server: Server) -> None:
+    book = server.path("alice")
     group = vcard("friends", "X-ADDRESSBOOKSERVER-KIND:group", "X-ADDRESSBOOKSERVER-MEMBER:urn:uuid:ada")
-    radicale.fill("alice", [vcard("ada"), group])
-    alice = authorised(radicale.url)
-    page = alice.changes(BOOK, "", [])
-    assert ids(page.records) == ["/alice/book/ada.vcf"] and page.complete
-    assert "group" in alice.read(BOOK, "/alice/book/friends.vcf", []).problem
+    server.fill("alice", [vcard("ada"), group])
+    alice = authorised(server.url)
+    page = alice.changes(book, "", [])
+    assert ids(page.records) == [f"{book}ada.vcf"] and page.complete
+    assert "group" in alice.read(book, f"{book}friends.vcf", []).problem
 
 
 def test_a_broken_card_does_not_stop_the_others(radicale: Radicale) -> None:
@@ -196,15 +220,17 @@ def test_a_broken_card_does_not_stop_the_others(radicale: Radicale) -> None:
     assert "no colon" in problems["/alice/book/grace.vcf"]
 
 
+@pytest.mark.proves("I26")
 @pytest.mark.parametrize("asked", [b"sync-collection", b"addressbook-multiget"])
-def test_a_listing_that_is_cut_short_completes_nothing(radicale: Radicale, asked: bytes) -> None:
-    radicale.fill("alice", [vcard("ada"), vcard("grace")])
+def test_a_listing_that_is_cut_short_completes_nothing(server: Server, asked: bytes) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada"), vcard("grace")])
 
     def cut(request: bytes, reply: bytes) -> bytes:
         return reply[: len(reply) * 2 // 3] if asked in request else reply
 
-    with meddler(radicale, cut) as between, pytest.raises(Transient):
-        authorised(between.url).changes(BOOK, "", [])
+    with meddler(server, cut) as between, pytest.raises(Transient):
+        authorised(between.url).changes(book, "", [])
 
 
 def test_a_web_page_in_place_of_a_listing_completes_nothing(radicale: Radicale) -> None:
@@ -236,26 +262,29 @@ def test_a_control_character_in_one_card_does_not_hide_the_book(radicale: Radica
     assert len(records) == 2 and records[0].values["note"] == "pageone"
 
 
-def test_a_card_that_multiget_leaves_out_is_asked_for_alone(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada"), vcard("grace")])
+def test_a_card_that_multiget_leaves_out_is_asked_for_alone(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada"), vcard("grace")])
 
     def forget(request: bytes, reply: bytes) -> bytes:
         return answer('<multistatus xmlns="DAV:"/>') if b"multiget" in request else reply
 
-    with meddler(radicale, forget) as between:
-        page = authorised(between.url).changes(BOOK, "", [])
+    with meddler(server, forget) as between:
+        page = authorised(between.url).changes(book, "", [])
     assert page.complete and len(page.records) == 2 and page.gone == []
-    assert radicale.calls().count("GET") == 2
+    assert server.calls().count("GET") == 2
 
 
-def test_a_card_deleted_during_the_pass_is_gone_only_by_its_own_404(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada"), vcard("grace")])
+@pytest.mark.proves("I27")
+def test_a_card_deleted_during_the_pass_is_gone_only_by_its_own_404(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada"), vcard("grace")])
 
     def delete(request: bytes, reply: bytes) -> bytes:
         if b"sync-collection" in request:
-            (radicale.book_folder("alice") / "grace.vcf").unlink(missing_ok=True)
+            server.remove("alice", "grace")
         return reply
 
-    with meddler(radicale, delete) as between:
-        page = authorised(between.url).changes(BOOK, "", [])
-    assert ids(page.records) == ["/alice/book/ada.vcf"] and page.gone == ["/alice/book/grace.vcf"] and page.complete
+    with meddler(server, delete) as between:
+        page = authorised(between.url).changes(book, "", [])
+    assert ids(page.records) == [f"{book}ada.vcf"] and page.gone == [f"{book}grace.vcf"] and page.complete

@@ -20,7 +20,9 @@ from tests.contract.carddav import (
     meddler,
     multistatus,
     refusing,
+    servers,
     serving,
+    started,
 )
 from tests.contract.radicale import Radicale
 from tests.contract.servers import Authority, answering, raw_server
@@ -29,13 +31,23 @@ from tests.needs import needs
 pytestmark = needs("radicale")
 
 
-@pytest.mark.parametrize("path", ["", "alice/", "alice/book/", "alice/book", ".well-known/carddav", "not/there/"])
-def test_any_address_on_the_server_leads_to_the_books(radicale: Radicale, path: str) -> None:
-    alice = connect(radicale.url + path)
-    host = radicale.url.removeprefix("http://").rstrip("/")
-    assert alice.check().key == f"{host}/alice/ alice"
-    assert alice.check().label == f"alice at {host}"
-    assert [(book.id, book.name) for book in alice.books()] == [("/alice/book/", "Contacts")]
+ADDRESSES = {
+    "radicale": ("/alice/", ("", "alice/", "alice/book/", "alice/book", ".well-known/carddav", "not/there/")),
+    "xandikos": ("/alice/", ("", "alice/", "alice/contacts/", "alice/contacts/book/", ".well-known/carddav")),
+    "sabredav": ("/principals/alice/", ("", "principals/alice/", "addressbooks/alice/", "addressbooks/alice/book/")),
+}
+
+
+@pytest.mark.parametrize("kind", servers(*ADDRESSES))
+def test_any_address_on_a_server_leads_to_the_books(kind: str, tmp_path: Path) -> None:
+    principal, addresses = ADDRESSES[kind]
+    with started(kind, tmp_path) as server:
+        host = server.url.removeprefix("http://").rstrip("/")
+        for path in addresses:
+            alice = connect(server.url + path)
+            assert alice.check().key == f"{host}{principal} alice", path
+            assert alice.check().label == f"alice at {host}"
+            assert [(book.id, book.name) for book in alice.books()] == [(server.path("alice"), "Contacts")], path
 
 
 def test_all_books_of_a_person_are_found_and_nothing_else(radicale: Radicale) -> None:

@@ -26,6 +26,7 @@ from tests.contract.carddav import (
     data,
     everything,
     ids,
+    known,
     listed,
     marked,
     multistatus,
@@ -178,7 +179,7 @@ def test_a_server_without_sync_is_read_by_its_etags() -> None:
 def test_where_multiget_fails_as_a_whole_each_card_is_asked_for() -> None:
     old = Old()
     with raw_server(serving(old)) as server:
-        found = connect(server.url).read_many(BOOK, [ADA, "/alice/book/mary.vcf"], [])
+        found = known(server.url).read_many(BOOK, [ADA, "/alice/book/mary.vcf"], [])
     assert [one is None for one in found] == [False, True]
     assert old.calls == ["REPORT", "PROPFIND", "GET", "GET"]
 
@@ -290,7 +291,7 @@ def test_the_words_of_a_refusal_are_one_short_line() -> None:
     page = answer("<html><b>No</b></html>", "400 Bad Request", "text/html")
     for reply, words in ((long, "status 400: No [31mxxx"), (page, "refused the card: status 400")):
         with raw_server(serving(lambda *_, reply=reply: reply)) as server:
-            (result,) = written(connect(server.url), create("key", given="Ada"))
+            (result,) = written(known(server.url), create("key", given="Ada"))
         assert words in result.detail and "\n" not in result.detail and len(result.detail) < 250
 
 
@@ -315,7 +316,7 @@ def test_a_missing_book_is_no_missing_card() -> None:
 
 def test_a_full_pass_never_expires() -> None:
     with raw_server(serving(lambda *_: refusing(410, ""))) as server, pytest.raises(Transient):
-        connect(server.url).changes(BOOK, "", [])
+        known(server.url).changes(BOOK, "", [])
 
 
 def test_a_search_that_is_cut_short_finds_nothing_for_sure() -> None:

@@ -1,5 +1,6 @@
-"""Writing, on a real Radicale: conditions, outcomes, and what a batch costs."""
+"""Writing, on real servers: conditions, outcomes, and what a batch costs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from syncer.connectors.base import AuthFailed, BudgetSpent, Observed, Outcome
 from syncer.connectors.carddav.connector import CardDav
 from tests.contract.carddav import (
-    BOOK,
     OPEN,
+    WITH_SYNC,
+    Server,
     account,
     answer,
     authorised,
@@ -19,6 +21,8 @@ from tests.contract.carddav import (
     create,
     everything,
     meddler,
+    servers,
+    started,
     update,
     vcard,
     written,
@@ -30,128 +34,149 @@ from tests.needs import needs
 pytestmark = needs("radicale")
 
 
+@pytest.fixture(params=servers(*WITH_SYNC, "sabredav"))
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with started(request.param, tmp_path) as running:
+        yield running
+
+
 def never(observed: Observed) -> bool:
     return False
 
 
-def test_twenty_creates_cost_twenty_puts_and_one_reading_back(radicale: Radicale) -> None:
-    alice = authorised(radicale.url)
-    radicale.calls()
+def test_twenty_creates_cost_twenty_puts_and_one_reading_back(server: Server) -> None:
+    book = server.path("alice")
+    alice = authorised(server.url)
+    server.calls()
     writes = [create(f"key-{n}", given="Ada", family=f"Number {n}", email=f"ada{n}@example.com") for n in range(20)]
-    results = written(alice, *writes)
-    assert radicale.calls() == ["PUT"] * 20 + ["REPORT"]
+    results = written(alice, *writes, book=book)
+    assert server.calls() == ["PUT"] * 20 + ["REPORT"]
     assert {result.outcome for result in results} == {Outcome.DONE}
     shown = [result.observed for result in results if result.observed is not None]
-    assert [one.remote_id for one in shown] == [alice.created_id(BOOK, write) for write in writes]
+    assert [one.remote_id for one in shown] == [alice.created_id(book, write) for write in writes]
     assert shown[3].values["family"] == "Number 3" and shown[3].values["uid"] == "key-3" and shown[3].etag != ""
-    assert alice.read(BOOK, shown[3].remote_id, []) == shown[3]
+    assert alice.read(book, shown[3].remote_id, []) == shown[3]
 
 
-def test_twenty_updates_cost_a_look_twenty_puts_and_one_reading_back(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard(f"ada-{n}", "TITLE:Lady") for n in range(20)])
-    alice = authorised(radicale.url)
-    records, _, _ = everything(alice)
-    radicale.calls()
-    results = written(alice, *(update(record, {"title": "Countess"}) for record in records))
-    assert radicale.calls() == ["REPORT"] + ["PUT"] * 20 + ["REPORT"]
+def test_twenty_updates_cost_a_look_twenty_puts_and_one_reading_back(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard(f"ada-{n}", "TITLE:Lady") for n in range(20)])
+    alice = authorised(server.url)
+    records, _, _ = everything(alice, book)
+    server.calls()
+    results = written(alice, *(update(record, {"title": "Countess"}) for record in records), book=book)
+    assert server.calls() == ["REPORT"] + ["PUT"] * 20 + ["REPORT"]
     assert [(r.outcome, r.observed.values["title"]) for r in results if r.observed is not None] == [
         (Outcome.DONE, "Countess")
     ] * 20
 
 
-def test_an_update_that_changes_nothing_is_not_sent(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada", "TITLE:Countess")])
-    alice = authorised(radicale.url)
-    (ada,) = everything(alice)[0]
-    radicale.calls()
-    (result,) = written(alice, update(ada, {"title": "Countess", "note": None}))
-    assert result.outcome is Outcome.DONE and radicale.calls() == ["REPORT"]
+def test_an_update_that_changes_nothing_is_not_sent(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada", "TITLE:Countess")])
+    alice = authorised(server.url)
+    (ada,) = everything(alice, book)[0]
+    server.calls()
+    (result,) = written(alice, update(ada, {"title": "Countess", "note": None}), book=book)
+    assert result.outcome is Outcome.DONE and server.calls() == ["REPORT"]
 
 
-def test_an_edit_of_something_else_is_no_conflict(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada", "TITLE:Lady")])
-    alice = authorised(radicale.url)
-    (ada,) = everything(alice)[0]
-    radicale.place("alice", "ada", vcard("ada", "TITLE:Lady", "X-SHOE-SIZE:37"))
-    (result,) = written(alice, update(ada, {"title": "Countess"}))
-    stored = (radicale.book_folder("alice") / "ada.vcf").read_text()
+def test_an_edit_of_something_else_is_no_conflict(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada", "TITLE:Lady")])
+    alice = authorised(server.url)
+    (ada,) = everything(alice, book)[0]
+    server.place("alice", "ada", vcard("ada", "TITLE:Lady", "X-SHOE-SIZE:37"))
+    (result,) = written(alice, update(ada, {"title": "Countess"}), book=book)
+    stored = server.read("alice", "ada")
     assert result.outcome is Outcome.DONE and "X-SHOE-SIZE:37" in stored and "TITLE:Countess" in stored
 
 
-def test_an_edit_of_the_same_field_is_stale_and_shows_what_stands_there(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada", "TITLE:Lady")])
-    alice = authorised(radicale.url)
-    (ada,) = everything(alice)[0]
-    radicale.place("alice", "ada", vcard("ada", "TITLE:Enchantress of Number"))
-    radicale.calls()
-    (result,) = written(alice, replace(update(ada, {"title": "Countess"}), still_holds=never))
+@pytest.mark.proves("I1", "E6 re-read")
+def test_an_edit_of_the_same_field_is_stale_and_shows_what_stands_there(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada", "TITLE:Lady")])
+    alice = authorised(server.url)
+    (ada,) = everything(alice, book)[0]
+    server.place("alice", "ada", vcard("ada", "TITLE:Enchantress of Number"))
+    server.calls()
+    (result,) = written(alice, replace(update(ada, {"title": "Countess"}), still_holds=never), book=book)
     assert result.outcome is Outcome.STALE and result.observed is not None
-    assert result.observed.values["title"] == "Enchantress of Number" and radicale.calls() == ["REPORT"]
+    assert result.observed.values["title"] == "Enchantress of Number" and server.calls() == ["REPORT"]
 
 
-def test_without_an_etag_the_plan_is_asked(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada")])
-    alice = authorised(radicale.url)
-    (ada,) = everything(alice)[0]
-    (result,) = written(alice, replace(update(ada, {"title": "Countess"}, etag=""), still_holds=never))
+def test_without_an_etag_the_plan_is_asked(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada")])
+    alice = authorised(server.url)
+    (ada,) = everything(alice, book)[0]
+    (result,) = written(alice, replace(update(ada, {"title": "Countess"}, etag=""), still_holds=never), book=book)
     assert result.outcome is Outcome.STALE
 
 
-def test_an_edit_between_our_look_and_our_put_is_stale(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada", "TITLE:Lady")])
-    (ada,) = everything(authorised(radicale.url))[0]
+def test_an_edit_between_our_look_and_our_put_is_stale(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada", "TITLE:Lady")])
+    (ada,) = everything(authorised(server.url), book)[0]
 
     def edit(request: bytes, reply: bytes) -> bytes:
         if b"multiget" in request:
-            radicale.place("alice", "ada", vcard("ada", "TITLE:Lady", "NICKNAME:AAL"))
+            server.place("alice", "ada", vcard("ada", "TITLE:Lady", "NICKNAME:AAL"))
         return reply
 
-    with meddler(radicale, edit) as between:
-        (result,) = written(authorised(between.url), update(ada, {"title": "Countess"}))
+    with meddler(server, edit) as between:
+        (result,) = written(authorised(between.url), update(ada, {"title": "Countess"}), book=book)
     assert result.outcome is Outcome.STALE and result.observed is not None
     assert result.observed.values["nickname"] == "AAL" and result.observed.values["title"] == "Lady"
 
 
-def test_a_contact_deleted_before_or_during_an_update_is_gone(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada"), vcard("grace")])
-    ada, grace = everything(authorised(radicale.url))[0]
-    (radicale.book_folder("alice") / "grace.vcf").unlink()
+def test_a_contact_deleted_before_or_during_an_update_is_gone(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada"), vcard("grace")])
+    ada, grace = everything(authorised(server.url), book)[0]
+    server.remove("alice", "grace")
 
     def delete(request: bytes, reply: bytes) -> bytes:
         if b"multiget" in request:
-            (radicale.book_folder("alice") / "ada.vcf").unlink(missing_ok=True)
+            server.remove("alice", "ada")
         return reply
 
-    with meddler(radicale, delete) as between:
-        results = written(authorised(between.url), update(ada, {"title": "X"}), update(grace, {"title": "Y"}))
+    with meddler(server, delete) as between:
+        results = written(
+            authorised(between.url), update(ada, {"title": "X"}), update(grace, {"title": "Y"}), book=book
+        )
     assert [result.outcome for result in results] == [Outcome.GONE, Outcome.GONE]
-    assert everything(authorised(radicale.url))[0] == []
+    assert everything(authorised(server.url), book)[0] == []
 
 
-def test_a_create_sent_again_finds_its_own_card(radicale: Radicale) -> None:
-    alice = authorised(radicale.url)
-    first, second = (written(alice, create("key-1", given="Ada"))[0] for _ in range(2))
+def test_a_create_sent_again_finds_its_own_card(server: Server) -> None:
+    book = server.path("alice")
+    alice = authorised(server.url)
+    first, second = (written(alice, create("key-1", given="Ada"), book=book)[0] for _ in range(2))
     assert first.outcome is second.outcome is Outcome.DONE and first.observed == second.observed
-    assert len(everything(alice)[0]) == 1
+    assert len(everything(alice, book)[0]) == 1
 
 
-def test_a_create_never_overwrites_the_card_of_another(radicale: Radicale) -> None:
-    radicale.place("alice", "key-1", vcard("another", name="Grace Hopper"))
-    (result,) = written(authorised(radicale.url), create("key-1", given="Ada"))
+@pytest.mark.proves("E7 create never updates")
+def test_a_create_never_overwrites_the_card_of_another(server: Server) -> None:
+    book = server.path("alice")
+    server.place("alice", "key-1", vcard("another", name="Grace Hopper"))
+    (result,) = written(authorised(server.url), create("key-1", given="Ada"), book=book)
     assert result.outcome is Outcome.STALE and result.observed is not None
     assert result.observed.values["given"] == "Grace"
 
 
-def test_a_copied_card_keeps_its_uid_and_can_be_found_again(radicale: Radicale) -> None:
-    alice = authorised(radicale.url)
+def test_a_copied_card_keeps_its_uid_and_can_be_found_again(server: Server) -> None:
+    book = server.path("alice")
+    alice = authorised(server.url)
     plain, odd = create("key-1", uid="ada-1815", given="Ada"), create("key-2", uid="urn:uuid:../../x", given="Eve")
-    results = written(alice, plain, odd)
-    assert alice.created_id(BOOK, plain) == "/alice/book/ada-1815.vcf"
-    assert alice.created_id(BOOK, odd).removeprefix(BOOK).count("/") == 0
+    results = written(alice, plain, odd, book=book)
+    assert alice.created_id(book, plain) == f"{book}ada-1815.vcf"
+    assert alice.created_id(book, odd).removeprefix(book).count("/") == 0
     for write, result in zip((plain, odd), results, strict=True):
         assert result.observed is not None and result.observed.values["uid"] == write.values["uid"]
-        assert alice.read(BOOK, alice.created_id(BOOK, write), []) == result.observed
-    assert alice.created_id(BOOK, update(everything(alice)[0][0], {})) == ""
+        assert alice.read(book, alice.created_id(book, write), []) == result.observed
+    assert alice.created_id(book, update(everything(alice, book)[0][0], {})) == ""
 
 
 def test_a_uid_that_is_taken_is_refused_in_the_servers_words(radicale: Radicale) -> None:
@@ -165,74 +190,92 @@ def test_a_uid_that_is_taken_is_refused_in_the_servers_words(radicale: Radicale)
     assert (changed.outcome, changed.field) == (Outcome.REFUSED, "uid")
 
 
-def test_one_bad_value_is_refused_by_name_and_the_others_go_on(radicale: Radicale) -> None:
-    alice = authorised(radicale.url)
-    radicale.calls()
-    results = written(alice, create("a", given="A"), create("b", note="page\x0c"), create("c", birthday="soon"))
+@pytest.mark.parametrize("kind", servers("xandikos", "sabredav"))
+def test_a_uid_that_is_taken_is_accepted_elsewhere(kind: str, tmp_path: Path) -> None:
+    with started(kind, tmp_path) as server:
+        book = server.path("alice")
+        server.place("alice", "elsewhere", vcard("grace-1906"))
+        (result,) = written(authorised(server.url), create("key-1", uid="grace-1906", given="Grace"), book=book)
+        assert result.outcome is Outcome.DONE and server.stored("alice") == {"elsewhere", "grace-1906"}
+
+
+def test_one_bad_value_is_refused_by_name_and_the_others_go_on(server: Server) -> None:
+    book = server.path("alice")
+    alice = authorised(server.url)
+    server.calls()
+    results = written(
+        alice, create("a", given="A"), create("b", note="page\x0c"), create("c", birthday="soon"), book=book
+    )
     assert [(result.outcome, result.field) for result in results] == [
         (Outcome.DONE, ""),
         (Outcome.REFUSED, "note"),
         (Outcome.REFUSED, "birthday"),
     ]
-    assert radicale.calls() == ["PUT", "REPORT"]
+    assert server.calls() == ["PUT", "REPORT"]
 
 
-def test_the_book_of_another_person_is_not_written(radicale: Radicale) -> None:
-    (result,) = written(connect(radicale.url, user="bob"), create("key-1", given="Mallory"))
+def test_the_book_of_another_person_is_not_written(server: Server) -> None:
+    (result,) = written(connect(server.url, user="bob"), create("key-1", given="Mallory"), book=server.path("alice"))
     assert result.outcome is Outcome.REFUSED and "status 403" in result.detail
-    assert list(radicale.book_folder("alice").glob("*.vcf")) == []
+    assert server.stored("alice") == set()
 
 
-def test_a_put_without_an_answer_is_unknown_and_nothing_more_is_sent(radicale: Radicale) -> None:
+def test_a_put_without_an_answer_is_unknown_and_nothing_more_is_sent(server: Server) -> None:
+    book = server.path("alice")
+
     def lose(request: bytes, reply: bytes) -> bytes:
-        return b"" if b"PUT /alice/book/b.vcf" in request else reply
+        return b"" if f"PUT {book}b.vcf".encode() in request else reply
 
-    with meddler(radicale, lose) as between:
+    with meddler(server, lose) as between:
         alice = authorised(between.url)
-        results = written(alice, *(create(key, given=key) for key in "abcd"))
+        results = written(alice, *(create(key, given=key) for key in "abcd"), book=book)
     assert [result.outcome for result in results] == [
         Outcome.DONE,
         Outcome.UNKNOWN,
         Outcome.NOT_SENT,
         Outcome.NOT_SENT,
     ]
-    puts = [request.path for request in radicale.requests if request.method == "PUT"]
-    assert puts == ["/alice/book/a.vcf", "/alice/book/b.vcf"]
-    assert authorised(radicale.url).read(BOOK, "/alice/book/b.vcf", ["given"]).values == {"given": "b"}
+    assert server.calls().count("PUT") == 2 and server.stored("alice") == {"a", "b"}
+    assert authorised(server.url).read(book, f"{book}b.vcf", ["given"]).values == {"given": "b"}
 
 
-def test_a_login_that_fails_half_way_stops_the_batch_after_what_was_done(radicale: Radicale) -> None:
+def test_a_login_that_fails_half_way_stops_the_batch_after_what_was_done(server: Server) -> None:
+    book = server.path("alice")
+
     def refuse(request: bytes, reply: bytes) -> bytes:
-        return answer("", "401 Unauthorized") if b"PUT /alice/book/b.vcf" in request else reply
+        return answer("", "401 Unauthorized") if f"PUT {book}b.vcf".encode() in request else reply
 
     results = []
-    with meddler(radicale, refuse) as between:
-        batch = authorised(between.url).write(BOOK, [create(key, given=key) for key in "abc"])
+    with meddler(server, refuse) as between:
+        batch = authorised(between.url).write(book, [create(key, given=key) for key in "abc"])
         with pytest.raises(AuthFailed):
             for result in batch:
                 results.append(result)
     assert [result.outcome for result in results] == [Outcome.DONE]
-    assert not (radicale.book_folder("alice") / "c.vcf").exists()
+    assert "c" not in server.stored("alice")
 
 
-def test_what_cannot_be_read_back_is_unknown(radicale: Radicale) -> None:
+def test_what_cannot_be_read_back_is_unknown(server: Server) -> None:
+    book = server.path("alice")
+
     def cut(request: bytes, reply: bytes) -> bytes:
         return answer("<multistatus") if b"multiget" in request else reply
 
-    with meddler(radicale, cut) as between:
-        (result,) = written(authorised(between.url), create("a", given="A"))
+    with meddler(server, cut) as between:
+        (result,) = written(authorised(between.url), create("a", given="A"), book=book)
     assert result.outcome is Outcome.UNKNOWN and "could not be read back" in result.detail
 
 
-def test_updates_whose_cards_cannot_be_read_first_are_not_sent(radicale: Radicale) -> None:
-    radicale.fill("alice", [vcard("ada")])
-    (ada,) = everything(authorised(radicale.url))[0]
-    radicale.calls()
+def test_updates_whose_cards_cannot_be_read_first_are_not_sent(server: Server) -> None:
+    book = server.path("alice")
+    server.fill("alice", [vcard("ada")])
+    (ada,) = everything(authorised(server.url), book)[0]
+    server.calls()
     busy = answer("", "503 Service Unavailable").replace(b"\r\n\r\n", b"\r\nRetry-After: 60\r\n\r\n")
-    with meddler(radicale, lambda request, reply: busy if b"multiget" in request else reply) as between:
-        results = written(authorised(between.url), update(ada, {"title": "X"}), create("b", given="B"))
+    with meddler(server, lambda request, reply: busy if b"multiget" in request else reply) as between:
+        results = written(authorised(between.url), update(ada, {"title": "X"}), create("b", given="B"), book=book)
     assert [result.outcome for result in results] == [Outcome.NOT_SENT, Outcome.NOT_SENT]
-    assert "PUT" not in radicale.calls()
+    assert "PUT" not in server.calls()
 
 
 @dataclass
@@ -271,20 +314,21 @@ NASTY = (
 )
 
 
-def test_what_we_do_not_map_is_sent_back_as_the_server_gave_it(radicale: Radicale) -> None:
-    radicale.place("alice", "ada", vcard("ada", *NASTY))
+def test_what_we_do_not_map_is_sent_back_as_the_server_gave_it(server: Server) -> None:
+    book = server.path("alice")
+    server.place("alice", "ada", vcard("ada", *NASTY))
     sent: list[str] = []
-    given = unfolded(radicale.read("alice", "ada"))
+    given = unfolded(server.read("alice", "ada"))
 
     def listen(request: bytes, reply: bytes) -> bytes:
         if request.startswith(b"PUT"):
             sent.extend(unfolded(body_of(request)))
         return reply
 
-    with meddler(radicale, listen) as between:
+    with meddler(server, listen) as between:
         alice = authorised(between.url)
-        (ada,) = everything(alice)[0]
-        (result,) = written(alice, update(ada, {"phone.mobile": "+44 20 7946 9999", "family": "King"}))
+        (ada,) = everything(alice, book)[0]
+        (result,) = written(alice, update(ada, {"phone.mobile": "+44 20 7946 9999", "family": "King"}), book=book)
     assert result.outcome is Outcome.DONE and result.observed is not None
     assert set(given) - set(sent) == {"FN:Ada Lovelace", "N:Lovelace;Ada;;;", "item2.TEL;TYPE=CELL:+44 20 7946 0001"}
     assert set(sent) - set(given) == {"FN:Ada King", "N:King;Ada;;;", "item2.TEL;TYPE=CELL:+44 20 7946 9999"}

@@ -184,6 +184,7 @@ def test_there_is_no_repeat_past_the_deadline(httpserver: HTTPServer) -> None:
 # Writes
 
 
+@pytest.mark.proves("I11")
 def test_a_write_is_never_repeated(http: Http, httpserver: HTTPServer, purse: Purse, pauses: Pauses) -> None:
     httpserver.expect_request("/").respond_with_data("", status=503)
     assert http.write("POST", httpserver.url_for("/"), json={}).status == 503
@@ -206,6 +207,7 @@ def test_a_write_answered_with_a_web_page_may_be_applied(http: Http) -> None:
         assert caught.value.maybe_applied is maybe_applied
 
 
+@pytest.mark.proves("E7 never left")
 def test_a_write_that_never_left_is_not_applied(http: Http) -> None:
     with pytest.raises(Transient) as caught:
         http.write("POST", f"http://127.0.0.1:{closed_port()}/", json={})

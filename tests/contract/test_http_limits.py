@@ -144,6 +144,7 @@ def answered(server: RawServer) -> str:
     return server.url
 
 
+@pytest.mark.proves("I34")
 @pytest.mark.parametrize("address", [refused, answered])
 @pytest.mark.parametrize(
     "answer",
@@ -211,6 +212,7 @@ def assert_silent(error: BaseException) -> None:
 # Transactions
 
 
+@pytest.mark.proves("E6 no call in transaction")
 @pytest.mark.django_db(transaction=True)
 def test_no_call_is_made_inside_a_transaction(http: Http, httpserver: HTTPServer) -> None:
     with transaction.atomic():
@@ -220,6 +222,7 @@ def test_no_call_is_made_inside_a_transaction(http: Http, httpserver: HTTPServer
     assert httpserver.log == []
 
 
+@pytest.mark.proves("E6 no call in transaction")
 @pytest.mark.django_db(transaction=True)
 def test_no_call_is_made_inside_a_transaction_opened_by_hand(http: Http, httpserver: HTTPServer) -> None:
     connection.ensure_connection()

@@ -15,7 +15,7 @@ from syncer.connectors.base import (
     Transient,
 )
 from syncer.connectors.http import Reply
-from syncer.connectors.salesmate import errors, fields
+from syncer.connectors.salesmate import errors, fields, reader
 from syncer.connectors.salesmate.errors import Kind
 
 
@@ -85,6 +85,7 @@ def test_the_longest_label_is_the_field() -> None:
     assert errors.named_field("typewriter", {"a": "Type"}) == ""
 
 
+@pytest.mark.proves("I27")
 def test_not_found_is_gone_only_for_a_record() -> None:
     """Salesmate gives the same answer for a wrong path."""
     assert type(raised(404, {"Name": "ObjectNotFound"}, about_record=False)) is Transient
@@ -135,3 +136,72 @@ def test_a_success_with_the_status_of_a_failure_is_none() -> None:
     body = b'{"Status": "success", "Data": {"id": 1}}'
     with pytest.raises(Transient):
         errors.answer(Reply(500, {}, body, ""), errors.Request("acme", changes_data=True))
+
+
+SHELL = b"<!DOCTYPE html><html><body>Object not found</body></html>"
+NOT_GONE: list[dict[str, Any]] = [
+    {},
+    {"Name": "", "Message": "Object not found"},
+    {"Name": "ObjectNotFoundInIndex"},
+    {"Name": "NotFound", "Message": "Object not found"},
+    {"Name": "RecordDeleted", "Message": "This contact was deleted"},
+    {"Name": "NoSuchLinkExist", "Code": "4005"},
+    {"Name": "AuthorizationFailed", "Code": "4005"},
+    {"Name": "ValidationError", "Code": "4005", "Message": "Object not found"},
+    {"Name": "ForbiddenError", "Message": "deleted"},
+    {"Name": "TooManyRequests", "Code": "4005"},
+    {"Code": "40050"},
+    {"Code": "4004"},
+    {"Code": 404},
+    {"Code": None, "Name": None, "Message": None},
+    {"Name": {"ObjectNotFound": 1}},
+    {"Name": ["ObjectNotFound"]},
+]
+BODIES: list[bytes] = [
+    b"",
+    b"null",
+    b"{}",
+    b"[]",
+    b'"ObjectNotFound"',
+    b'{"Status": "failure"}',
+    b'{"Status": "failure", "Error": "ObjectNotFound"}',
+    b'{"Status": "failure", "Error": ["ObjectNotFound"]}',
+    b'{"Status": "failure", "Name": "ObjectNotFound", "Code": "4005"}',
+    b'{"Status": "deleted", "Data": {"id": 1, "isDeleted": true}}',
+    b'{"Status": "failure", "Error": {"Name": "ObjectNotFound"',
+    SHELL,
+    *(json.dumps({"Status": "failure", "Error": error}).encode() for error in NOT_GONE),
+]
+
+
+@pytest.mark.proves("I27")
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("body", BODIES)
+def test_nothing_off_the_closed_list_is_gone_whatever_the_status(body: bytes, writes: bool) -> None:
+    request = errors.Request("acme", about_record=True, changes_data=writes)
+    for status in range(200, 600):
+        with pytest.raises(ConnectorError) as caught:
+            errors.answer(Reply(status, {}, body, ""), request)
+        assert not isinstance(caught.value, RecordGone), (status, body)
+
+
+@pytest.mark.proves("I27")
+@pytest.mark.parametrize("error", [{"Name": "ObjectNotFound"}, {"name": " objectnotfound "}, {"Code": 4005}])
+def test_the_closed_list_of_what_is_gone(error: dict[str, Any]) -> None:
+    for status in (200, 400, 404, 410):
+        assert type(raised(status, error)) is RecordGone
+        assert type(raised(status, error, about_record=False)) is Transient
+    assert type(raised(429, error)) is RateLimited
+
+
+@pytest.mark.proves("I27")
+@pytest.mark.parametrize("row", [{"isDeleted": True}, {"isDeleted": 1}, {"IsDeleted": "1"}, {"isDeleted": "Yes"}])
+def test_a_row_that_says_itself_that_it_is_deleted(row: dict[str, Any]) -> None:
+    assert reader.deleted(row)
+
+
+@pytest.mark.proves("I27")
+@pytest.mark.parametrize("said", [False, None, "", 0, "0", "no", "maybe", 2, "deleted", [], {}, [True], {"id": 1}])
+def test_a_row_that_says_anything_else_is_not(said: Any) -> None:
+    assert not reader.deleted({"isDeleted": said})
+    assert not reader.deleted({"deletedAt": 1795521600, "deletedBy": {"id": 1}})

@@ -82,6 +82,7 @@ def test_the_first_page_may_be_the_end_of_a_pass(acme: Bench) -> None:
     assert first.finish == salesmate.changes(BOOK, first.cursor, NAMES).cursor
 
 
+@pytest.mark.proves("E2 pull")
 def test_an_edit_in_the_second_of_the_listing_is_found(acme: Bench) -> None:
     people = acme.people(300)
     salesmate = acme.connector()
@@ -93,6 +94,7 @@ def test_an_edit_in_the_second_of_the_listing_is_found(acme: Bench) -> None:
     assert edited["firstName"] == "Augusta"
 
 
+@pytest.mark.proves("E2 pull")
 def test_an_edit_during_a_full_pass_is_found_by_the_next_delta(acme: Bench) -> None:
     """The bookmark is from the start of the listing, however long that takes."""
     people = acme.people(300)
@@ -207,6 +209,7 @@ def test_a_restored_contact_is_live_again(acme: Bench) -> None:
     assert page.gone == []
 
 
+@pytest.mark.proves("I27")
 def test_only_a_row_that_says_so_itself_is_gone(acme: Bench) -> None:
     """A server that filters nothing would otherwise have every contact deleted."""
     people = acme.people(4)
@@ -238,6 +241,7 @@ def test_a_deletion_is_new_by_either_of_its_times() -> None:
     assert not passes.is_new({**row, "deletedAt": 6}, since=1000)
 
 
+@pytest.mark.proves("E2 complete")
 def test_unstable_paging_comes_out_short_and_its_union_complete(acme: Bench) -> None:
     people = acme.people(800)
     acme.app.levers.unstable_paging = True
@@ -249,6 +253,7 @@ def test_unstable_paging_comes_out_short_and_its_union_complete(acme: Bench) -> 
     assert {remote_id for pages in listings for remote_id in ids(pages)} == {str(number) for number in people}
 
 
+@pytest.mark.proves("I26", "E2 complete")
 @pytest.mark.parametrize("cut", [0, 100, 300])
 def test_a_full_listing_that_is_cut_never_proves_itself_complete(acme: Bench, cut: int) -> None:
     acme.people(400)
@@ -312,6 +317,7 @@ def test_tags_in_either_spacing(acme: Bench, tags: str) -> None:
     assert page.records[0].values["tags"] == ["VIP", "Bags"]
 
 
+@pytest.mark.proves("E2 expired cursor")
 @pytest.mark.parametrize(
     "cursor",
     ["x", "[]", "7", "{}", "null", '{"version":9}', "[" * 10_000],

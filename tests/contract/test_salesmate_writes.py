@@ -100,6 +100,7 @@ def test_an_update_of_a_deleted_contact(acme: Bench, purged: bool) -> None:
     assert acme.sent("PUT") == []
 
 
+@pytest.mark.proves("I1", "E6 re-read")
 def test_a_contact_that_somebody_changed_is_not_written(acme: Bench) -> None:
     ada = acme.app.person_create(**ADA)
     judged: list[Observed] = []
@@ -179,6 +180,7 @@ def test_what_cannot_be_written_is_refused(acme: Bench, values: Values, field: s
     assert acme.app.account.contacts == {}
 
 
+@pytest.mark.proves("I11", "E6 batches")
 @pytest.mark.parametrize(
     "fault", ["drop_after", "html_500_after", "cut_body", "drop_before", "html_500_before", "html_200"]
 )

@@ -5,8 +5,6 @@ from functools import cached_property
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from requests.auth import HTTPBasicAuth
-
 from syncer.connectors.base import (
     Account,
     App,
@@ -31,6 +29,7 @@ from syncer.connectors.base import (
 from syncer.connectors.carddav import fields
 from syncer.connectors.carddav.dav import Dav
 from syncer.connectors.carddav.discovery import Found, discover, origin_of, typed_address
+from syncer.connectors.carddav.login import Login
 from syncer.connectors.carddav.passes import Passes
 from syncer.connectors.carddav.reading import Fetched, Reader, observe
 from syncer.connectors.carddav.writing import Batch, created_href
@@ -64,7 +63,7 @@ APP = App(
         create="client_id",
         tags=True,
         read_batch=100,
-        write_batch=20,
+        write_batch=50,
     ),
 )
 
@@ -81,12 +80,8 @@ class CardDav:
     def __init__(self, account: Account, options: Options, meter: Meter | None = None) -> None:
         self._account, self._options = account, options
         self._username = account.settings.get("username", "")
-        password = account.credentials.get("password", "")
-        self._http = Http(
-            auth=HTTPBasicAuth(self._username.encode(), password.encode()),
-            meter=meter,
-            allow_private=options.allow_private_hosts,
-        )
+        self._login = Login(self._username, account.credentials.get("password", ""))
+        self._http = Http(auth=self._login, meter=meter, allow_private=options.allow_private_hosts)
         self._passes = Passes()
 
     @cached_property
@@ -95,7 +90,7 @@ class CardDav:
 
     @cached_property
     def _found(self) -> Found:
-        return discover(self._http, self._address)
+        return discover(self._http, self._address, self._login)
 
     @cached_property
     def _dav(self) -> Dav:
@@ -106,7 +101,7 @@ class CardDav:
             origin = f"{urlsplit(origin).scheme}://{host}"
         elif "_found" in self.__dict__:
             origin = self._found.origin
-        return Dav(self._http, origin)
+        return Dav(self._http, origin, self._login)
 
     def _reader(self, book: str) -> Reader:
         return Reader(self._dav, book)

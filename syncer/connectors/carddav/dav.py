@@ -10,6 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from syncer.connectors.carddav.errors import Act, Elsewhere, Meaning, NotDav, error, meaning
+from syncer.connectors.carddav.login import Login
 from syncer.connectors.http import Http, Reply
 
 DAV, CARDDAV = "DAV:", "urn:ietf:params:xml:ns:carddav"
@@ -24,11 +25,12 @@ XML_TYPE = "application/xml; charset=utf-8"
 @dataclass(frozen=True)
 class Member:
     """One response of a multistatus. `href` is a normalised path; `status` is its own, 0 where it has none; `props` are
-    those that the server gave (status 2xx)."""
+    those that the server gave (status 2xx), `withheld` the others with their statuses."""
 
     href: str
     status: int
     props: Mapping[str, ElementTree.Element]
+    withheld: Mapping[str, int]
 
     def text(self, prop: str) -> str:
         found = self.props.get(prop)
@@ -59,17 +61,26 @@ class Multistatus:
     url: str
 
 
-class Dav:
-    """Requests to one host. `origin` is scheme and host ("https://dav.example.com"); paths begin with a slash."""
+UNASKED = (207, 403)
+"""How a server answers that has CardDAV here and did not say how to log in."""
 
-    def __init__(self, http: Http, origin: str) -> None:
-        self.http, self.origin = http, origin
+
+class Dav:
+    """Requests to one host. `origin` is scheme and host ("https://dav.example.com"); paths begin with a slash. With
+    `login`, no request goes out before it is decided how to log in."""
+
+    def __init__(self, http: Http, origin: str, login: Login | None = None) -> None:
+        self.http, self.origin, self._login = http, origin, login
 
     @property
     def host(self) -> str:
         return urlsplit(self.origin).netloc
 
     def ask(self, method: str, url: str, body: bytes, depth: str) -> Reply:
+        self._settle(urlsplit(url).path)
+        return self._asked(method, url, body, depth)
+
+    def _asked(self, method: str, url: str, body: bytes, depth: str) -> Reply:
         headers = {"Content-Type": XML_TYPE, "Depth": depth, "Accept": "application/xml, text/xml"}
         return self.http.read(method, url, headers=headers, data=body)
 
@@ -78,12 +89,30 @@ class Dav:
         self.check(act, reply)
         return parse(reply)
 
+    def _settle(self, path: str) -> None:
+        """Has the server say how to log in, where it has not yet: what it shows to nobody in particular may be less
+        than what it shows to us, and is never taken for it. Raises ConnectorError."""
+        if self._login is None or not self._login.undecided(self.origin):
+            return
+        folder = self.origin + path[: path.rfind("/") + 1]
+        reply = self._asked("PROPFIND", folder, propfind("d:resourcetype"), "0")
+        if self._login.undecided(self.origin):
+            if reply.status not in UNASKED:
+                self.check(Act.BOOK, reply)
+            self._login.unasked(self.origin)
+
     def get(self, path: str) -> Reply:
+        self._settle(path)
         return self.http.read("GET", self.origin + path, headers={"Accept": "text/vcard"})
 
     def put(self, path: str, octets: bytes, condition: Mapping[str, str]) -> Reply:
+        self._settle(path)
         headers = {"Content-Type": "text/vcard; charset=utf-8", **condition}
         return self.http.write("PUT", self.origin + path, headers=headers, data=octets)
+
+    def came_from(self, reply: Reply, path: str) -> bool:
+        """Whether it is the answer of this very address, not of one that a redirect led to."""
+        return urlsplit(reply.url).netloc == self.host and path_of(reply.url, "") == path
 
     def check(self, act: Act, reply: Reply) -> None:
         found = meaning(act, reply.status, conditions(reply))
@@ -151,8 +180,10 @@ def _member(response: ElementTree.Element, url: str) -> Member:
     if href is None:
         raise NotDav(f"{urlsplit(url).netloc} listed something without an address.")
     stats = [(_status(stat.findtext("{DAV:}status")), stat) for stat in response.findall("{DAV:}propstat")]
-    given = {prop.tag: prop for status, stat in stats if status // 100 == 2 for prop in stat.findall("{DAV:}prop/*")}
-    return Member(path_of(url, href.strip()), _status(response.findtext("{DAV:}status")), given)
+    props = [(status, prop) for status, stat in stats for prop in stat.findall("{DAV:}prop/*")]
+    given = {prop.tag: prop for status, prop in props if status // 100 == 2}
+    withheld = {prop.tag: status for status, prop in props if status // 100 != 2}
+    return Member(path_of(url, href.strip()), _status(response.findtext("{DAV:}status")), given, withheld)
 
 
 def _status(line: str | None) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from syncer.connectors.base import AuthFailed, BookInfo, Misconfigured
 from syncer.connectors.carddav.dav import Dav, Member, Multistatus, normal, parse, path_of, propfind
 from syncer.connectors.carddav.errors import Act, Elsewhere, Meaning, NotDav, error, meaning
+from syncer.connectors.carddav.login import Login
 from syncer.connectors.http import Http, Reply
 
 PRINCIPAL, HOME = "{DAV:}current-user-principal", "{urn:ietf:params:xml:ns:carddav}addressbook-home-set"
@@ -71,9 +72,9 @@ def _path(path: str) -> str:
         raise Misconfigured("The server address must not hold dots as a folder.") from None
 
 
-def discover(http: Http, address: str) -> Found:
-    """Raises AuthFailed, Misconfigured, Transient."""
-    spot = _first_spot(http, address)
+def discover(http: Http, address: str, login: Login | None = None) -> Found:
+    """`login` is the one that `http` uses. Raises AuthFailed, Misconfigured, Transient."""
+    spot = _first_spot(http, address, login)
     dav = Dav(http, spot.origin)
     homes = spot.homes
     if spot.principal != "" and len(homes) == 0:
@@ -86,11 +87,11 @@ def discover(http: Http, address: str) -> Found:
     return Found(spot.origin, principal, tuple({book.id: book for book in books}.values()))
 
 
-def _first_spot(http: Http, address: str) -> Spot:
+def _first_spot(http: Http, address: str, login: Login | None) -> Spot:
     """The typed address if it knows a principal, a home or a book, else the well-known one of its host."""
     for url in (address, origin_of(address) + WELL_KNOWN):
         try:
-            reply = _ask(http, url)
+            reply = _ask(http, url, login)
             dav = Dav(http, origin_of(reply.url))
             if meaning(Act.BOOK, reply.status) in (Meaning.AUTH, Meaning.SLOW_DOWN):
                 dav.check(Act.BOOK, reply)
@@ -107,13 +108,18 @@ def _first_spot(http: Http, address: str) -> Spot:
     raise Misconfigured(f"No CardDAV server was found at {host}: check the server address.")
 
 
-def _ask(http: Http, url: str) -> Reply:
-    """PROPFIND, and once more where a redirect leads: the first try may have lost its password on the way."""
+def _ask(http: Http, url: str, login: Login | None) -> Reply:
+    """PROPFIND, and once more where a redirect leads: the first try may have lost its password on the way. And once
+    more with a login where the server answered without asking for one."""
     reply = Dav(http, "").ask("PROPFIND", url, propfind(*ASKED), "0")
     new = urlsplit(reply.url)
     if new.scheme != urlsplit(url).scheme:
         raise Misconfigured(f"The server moved to {new.scheme}://{new.netloc}: give the account that address.")
-    if reply.url == url or reply.status == 207:
+    origin = origin_of(reply.url)
+    unasked = login is not None and login.undecided(origin) and reply.status == 207
+    if unasked and login is not None:
+        login.unasked(origin)
+    if not unasked and (reply.url == url or reply.status == 207):
         return reply
     return Dav(http, "").ask("PROPFIND", reply.url, propfind(*ASKED), "0")
 

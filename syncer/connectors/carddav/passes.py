@@ -79,10 +79,9 @@ class Passes:
         if at.start == "":
             return reader.full_listing()
         if at.start.startswith(ETAGS):
-            listing = reader.etag_listing()
-            if listing.token != at.start:
+            if at.start == ETAGS or reader.etag_listing().token != at.start:
                 raise error(Meaning.EXPIRED, reader.dav.host, 207)
-            return Listing({}, listing.token, False)
+            return Listing({}, at.start, False)
         try:
             # A resumed pass must cover all that its first listing did, however the server cuts this one.
             return reader.whole_listing(at.start) if at.after != "" else reader.listing(at.start)

@@ -13,9 +13,11 @@ from syncer.connectors.carddav.errors import Act, Meaning, NoSync, error, meanin
 
 BATCH = 100
 MAX_ROUNDS = 1000
+ADDRESS_BOOK = "{urn:ietf:params:xml:ns:carddav}addressbook"
 ADDRESS_DATA = "{urn:ietf:params:xml:ns:carddav}address-data"
 ETAGS = "etags:"
-"""Begins the token that we make ourselves where the server has no sync-collection: a digest of all etags."""
+"""Begins the token that we make ourselves where the server has no sync-collection: a digest of all etags. Alone it is
+that of a book where they do not show an edit; the next delta then finds it expired."""
 GROUP = "This card is a group of contacts, not a contact."
 
 
@@ -81,12 +83,19 @@ class Reader:
         truncated = any(member.status == 507 for member in answer.members)
         members: dict[str, bool] = {}
         for member in answer.members:
-            if member.status == 507 or member.href.rstrip("/") == self.book.rstrip("/"):
+            if member.status == 507 or self._is_at_book(member):
                 continue
             gone = meaning(Act.TOMBSTONE, member.status) is Meaning.GONE
             if gone or member.may_be_card:
-                members[self._own(member)] = not gone
+                # What one answer calls both removed and there is looked at.
+                members[self._own(member)] = members.get(member.href, False) or not gone
         return Listing(members, answer.token, truncated)
+
+    def _is_at_book(self, member: Member) -> bool:
+        return member.href.rstrip("/") == self.book.rstrip("/")
+
+    def _is_book(self, member: Member) -> bool:
+        return self._is_at_book(member) and member.is_a(ADDRESS_BOOK)
 
     def _own(self, member: Member) -> str:
         if not member.href.startswith(self.book) or member.href == self.book:
@@ -106,16 +115,21 @@ class Reader:
         raise Transient(f"{self.dav.host} does not come to the end of its list. We try again later.")
 
     def etag_listing(self) -> Listing:
-        """For servers without sync-collection: what is there now, and a digest of it as token."""
+        """For servers without sync-collection: what is there now, and a digest of it as token. Raises Transient where
+        the answer does not list the whole book."""
         body = wire.propfind("d:getetag", "d:getcontenttype", "d:resourcetype")
         answer = self.dav.multistatus(Act.BOOK, "PROPFIND", self.book, body, "1")
+        itself = [member for member in answer.members if self._is_at_book(member)]
+        if any(member.status == 507 for member in answer.members):
+            raise Transient(f"{self.dav.host} has more cards than it can list. We try again later.")
+        if any(member.withheld.get("{DAV:}resourcetype") == 403 for member in itself):
+            raise error(Meaning.FORBIDDEN, self.dav.host, 403)
+        if not any(self._is_book(member) for member in itself):
+            raise Transient(f"{self.dav.host} did not list the address book. We try again later.")
         cards = {
-            self._own(member): member.etag
-            for member in answer.members
-            if member.may_be_card and member.href.rstrip("/") != self.book.rstrip("/")
+            self._own(member): member.etag for member in answer.members if member not in itself and member.may_be_card
         }
-        text = "\n".join(f"{href} {etag}" for href, etag in sorted(cards.items()))
-        return Listing(dict.fromkeys(cards, True), ETAGS + hashlib.sha256(text.encode()).hexdigest(), False)
+        return Listing(dict.fromkeys(cards, True), _digest(cards), False)
 
     def full_listing(self) -> Listing:
         try:
@@ -151,12 +165,15 @@ class Reader:
 
     def _book_is_there(self) -> None:
         answer = self.dav.multistatus(Act.BOOK, "PROPFIND", self.book, wire.propfind("d:resourcetype"), "0")
-        if not any(member.is_a("{urn:ietf:params:xml:ns:carddav}addressbook") for member in answer.members):
+        if not any(self._is_book(member) for member in answer.members):
             raise Misconfigured(f"{self.dav.host} has no address book at this address: choose the address book again.")
 
     def _get(self, href: str) -> Fetched:
         reply = self.dav.get(href)
         found = meaning(Act.CARD, reply.status)
+        if found is Meaning.GONE and not self.dav.came_from(reply, href):
+            # A redirect led elsewhere, and that is what is not there.
+            found = Meaning.UNCLEAR
         if found is Meaning.OK:
             return Fetched(reply.body, quoted(reply.headers.get("etag", "").strip()))
         if found is Meaning.GONE:
@@ -176,6 +193,13 @@ class Reader:
             for member in answer.members
             if member.text(ADDRESS_DATA) != ""
         ]
+
+
+def _digest(etags: Mapping[str, str]) -> str:
+    if "" in etags.values():
+        return ETAGS
+    text = "\n".join(f"{href} {etag}" for href, etag in sorted(etags.items()))
+    return ETAGS + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _withheld(status: int) -> str:

@@ -1,12 +1,15 @@
 """A batch of writes: the cards as they are now, one PUT each with a condition, then one reading back of all.
 
-Servers may rewrite what we send (Radicale orders properties anew), so what counts as written is what is read back.
+Servers may rewrite what we send, also those that answer a PUT with a strong ETag, which says that they did not (RFC
+6352 6.3.2.3; Radicale does so, and orders properties anew). So what counts as written is what is read back.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from syncer.connectors.base import (
     AuthFailed,
@@ -23,9 +26,14 @@ from syncer.connectors.carddav.card import Unreadable, new
 from syncer.connectors.carddav.dav import Dav, conditions, retry_after, words
 from syncer.connectors.carddav.errors import Act, Meaning, error, meaning
 from syncer.connectors.carddav.reading import Fetched, Reader, observe
-from syncer.connectors.http import Reply
+from syncer.connectors.http import Reply, refuse_in_transaction
+from syncer.connectors.together import together
 
 READ_BEFORE = 50
+AT_ONCE = 4
+"""PUTs under way at a time, on connections that are kept: a server far away is waited for once and not four times."""
+ONE_BY_ONE = 4
+"""The first writes of a batch wait for each other: a full disk or a login that fails shows before much is under way."""
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -42,18 +50,32 @@ def created_href(book: str, write: Write) -> str:
 
 
 @dataclass(frozen=True)
+class Put:
+    """A card that is ready to be sent, on a condition."""
+
+    act: Act
+    write: Write
+    href: str
+    octets: bytes
+    condition: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Sent:
     """The server took it; what it made of it is still to be read."""
 
     href: str
 
 
-class Halt(Exception):
-    """No further write now. `result` is that of the write under way; `error` is raised after the earlier results."""
+@dataclass(frozen=True)
+class Halt:
+    """No further write begins. `result` is that of this one; `error` is raised after the results."""
 
-    def __init__(self, result: WriteResult, error: AuthFailed | None = None) -> None:
-        super().__init__(result.detail)
-        self.result, self.error = result, error
+    result: WriteResult
+    error: AuthFailed | None = None
+
+
+Step = WriteResult | Sent | Halt
 
 
 def not_sent(why: str) -> WriteResult:
@@ -65,7 +87,7 @@ class Batch:
         self.dav, self.reader = dav, reader
 
     def run(self, writes: Sequence[Write]) -> Iterator[WriteResult]:
-        """One result per write, in order. Raises AuthFailed after the results of the writes before it."""
+        """One result per write, in order. Raises AuthFailed after the results of the writes that were done."""
         try:
             now = self._now(writes)
         except AuthFailed:
@@ -73,39 +95,46 @@ class Batch:
         except ConnectorError as trouble:
             yield from (not_sent(str(trouble)) for _ in writes)
             return
-        results: list[WriteResult | Sent] = []
-        halt: Halt | None = None
-        for write in writes:
-            try:
-                results.append(self._one(write, now))
-            except Halt as stop:
-                halt = stop
-                break
-        yield from self._read_back(results)
-        if halt is None:
-            return
-        if halt.error is not None:
-            raise halt.error
-        yield halt.result
-        yield from (not_sent(halt.result.detail) for _ in writes[len(results) + 1 :])
+        steps = self._carried_out(writes, now)
+        halts = [step for step in steps if isinstance(step, Halt)]
+        refused = next((halt.error for halt in halts if halt.error is not None), None)
+        while refused is not None and len(steps) > 0 and isinstance(steps[-1], Halt):
+            steps.pop()
+        yield from self._read_back([step.result if isinstance(step, Halt) else step for step in steps])
+        if refused is not None:
+            raise refused
+        yield from (not_sent(halts[0].result.detail) for _ in writes[len(steps) :])
 
     def _now(self, writes: Sequence[Write]) -> dict[str, Fetched]:
         ids = [write.remote_id for write in writes if write.operation is Operation.UPDATE]
         return self.reader.fetch(ids, READ_BEFORE)
 
-    def _one(self, write: Write, now: Mapping[str, Fetched]) -> WriteResult | Sent:
+    def _carried_out(self, writes: Sequence[Write], now: Mapping[str, Fetched]) -> list[Step]:
+        """What became of the writes, up to a halt and what was under way then."""
+        refuse_in_transaction()
+        tasks = (self._task(write, now) for write in writes)
+        steps: list[Step] = []
+        for task in islice(tasks, ONE_BY_ONE):
+            steps.append(task())
+            if isinstance(steps[-1], Halt):
+                return steps
+        return steps + together(tasks, AT_ONCE, lambda step: not isinstance(step, Halt))
+
+    def _task(self, write: Write, now: Mapping[str, Fetched]) -> Callable[[], Step]:
+        """All that needs no network is done; what remains is the PUT, where one is needed."""
         try:
-            return self._create(write) if write.operation is Operation.CREATE else self._update(write, now)
+            done = self._create(write) if write.operation is Operation.CREATE else self._update(write, now)
         except fields.Unfit as unfit:
-            return WriteResult(Outcome.REFUSED, field=unfit.field, detail=str(unfit))
+            done = WriteResult(Outcome.REFUSED, field=unfit.field, detail=str(unfit))
+        return partial(self._put, done) if isinstance(done, Put) else lambda: done
 
-    def _create(self, write: Write) -> WriteResult | Sent:
-        href = created_href(self.reader.book, write)
-        values = {name: value for name, value in write.values.items() if name != "uid"}
+    def _create(self, write: Write) -> Put:
+        # A new card has no lines to empty.
+        values = {name: value for name, value in write.values.items() if name != "uid" and value not in (None, "", [])}
         card = fields.apply(new(uid_for(write)), values)
-        return self._put(Act.CREATE, write, href, card.octets(), {"If-None-Match": "*"})
+        return Put(Act.CREATE, write, created_href(self.reader.book, write), card.octets(), {"If-None-Match": "*"})
 
-    def _update(self, write: Write, now: Mapping[str, Fetched]) -> WriteResult | Sent:
+    def _update(self, write: Write, now: Mapping[str, Fetched]) -> WriteResult | Put:
         fetched = now[write.remote_id]
         if fetched.gone:
             return WriteResult(Outcome.GONE)
@@ -123,35 +152,33 @@ class Batch:
             return WriteResult(
                 Outcome.REFUSED, detail="The server gives no version (ETag) of this card, so no change of it is safe."
             )
-        return self._put(Act.UPDATE, write, write.remote_id, changed.octets(), {"If-Match": fetched.etag})
+        return Put(Act.UPDATE, write, write.remote_id, changed.octets(), {"If-Match": fetched.etag})
 
-    def _put(
-        self, act: Act, write: Write, href: str, octets: bytes, condition: Mapping[str, str]
-    ) -> WriteResult | Sent:
+    def _put(self, put: Put) -> Step:
         try:
-            reply = self.dav.put(href, octets, condition)
+            reply = self.dav.put(put.href, put.octets, put.condition)
         except Transient as trouble:
             outcome = Outcome.UNKNOWN if trouble.maybe_applied else Outcome.NOT_SENT
-            raise Halt(WriteResult(outcome, detail=str(trouble))) from trouble
+            return Halt(WriteResult(outcome, detail=str(trouble)))
         except ConnectorError as trouble:
-            raise Halt(not_sent(str(trouble))) from trouble
-        return self._answered(act, write, href, reply)
+            return Halt(not_sent(str(trouble)))
+        return self._answered(put, reply)
 
-    def _answered(self, act: Act, write: Write, href: str, reply: Reply) -> WriteResult | Sent:
-        found = meaning(act, reply.status, conditions(reply))
+    def _answered(self, put: Put, reply: Reply) -> Step:
+        found = meaning(put.act, reply.status, conditions(reply))
         match found:
             case Meaning.OK:
-                return Sent(href)
+                return Sent(put.href)
             case Meaning.AUTH:
                 refused = AuthFailed(str(error(found, self.dav.host, reply.status)))
-                raise Halt(not_sent(str(refused)), refused)
+                return Halt(not_sent(str(refused)), refused)
             case Meaning.STALE:
-                return self._instead(write, href)
+                return self._instead(put.write, put.href)
             case Meaning.REFUSED:
                 return WriteResult(Outcome.REFUSED, detail=f"{self.dav.host} refused the card: {words(reply)}")
             case Meaning.SLOW_DOWN | Meaning.NOT_NOW:
                 slow = RateLimited(f"{self.dav.host} takes no changes now (status {reply.status}).", retry_after(reply))
-                raise Halt(not_sent(str(slow)))
+                return Halt(not_sent(str(slow)))
             case _:
                 return WriteResult(Outcome.UNKNOWN, detail=f"{self.dav.host} answered with status {reply.status}.")
 

@@ -4,11 +4,12 @@ Only the session key goes over the wire: v4 asks for no more, and the access and
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from syncer.connectors.base import Account, AuthFailed, Meter, Rejected
+from syncer.connectors.base import Account, AuthFailed, ConnectorError, Meter, Rejected
 from syncer.connectors.http import Http, Reply
 from syncer.connectors.registry import Options
 from syncer.connectors.salesmate import errors, wire
@@ -20,7 +21,8 @@ NOT_A_RECORD = "This is not the number of a Salesmate contact. Start a full pass
 
 
 class Client:
-    """`labels` (name -> label) serve to name the field that a refusal speaks of; more may be added."""
+    """`labels` (name -> label) serve to name the field that a refusal speaks of; more may be added. `learn` adds those
+    of the account's own fields, once; it is called where a refusal speaks of none of the known ones."""
 
     def __init__(self, account: Account, options: Options, meter: Meter | None, assumed: Assumed, world: World) -> None:
         self.subdomain = wire.normalise_subdomain(account.settings.get("subdomain", ""))
@@ -29,6 +31,7 @@ class Client:
             raise AuthFailed(errors.AUTH_TEXT)
         self.assumed = assumed
         self.labels: dict[str, str] = {}
+        self.learn: Callable[[], None] = lambda: None
         self._base = options.urls["salesmate"].replace("{subdomain}", self.subdomain).rstrip("/")
         self._http = Http(
             headers={
@@ -113,7 +116,15 @@ class Client:
         return [item for item in data if isinstance(item, dict)]
 
     def _answer(self, reply: Reply, about_record: bool = False, changes_data: bool = False) -> Any:
-        return errors.answer(reply, self._request(about_record, changes_data))
+        request = self._request(about_record, changes_data)
+        try:
+            return errors.answer(reply, request)
+        except Rejected as refused:
+            if refused.field or not changes_data:
+                raise
+        with suppress(ConnectorError):
+            self.learn()
+        return errors.answer(reply, request)
 
     def _request(self, about_record: bool = False, changes_data: bool = False) -> errors.Request:
         return errors.Request(self.subdomain, about_record, changes_data, self.labels)

@@ -33,7 +33,7 @@ class Kind(Enum):
     TRANSIENT = "transient"
 
 
-# Beginnings of Error.Name, casefolded.
+# Beginnings of Error.Name, casefolded; of what proves a deletion (GONE) the whole name.
 NAMES: Final[tuple[tuple[str, Kind], ...]] = (
     ("authorizationfailed", Kind.AUTH),
     ("authenticationfailed", Kind.AUTH),
@@ -74,6 +74,8 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("duplicate", "A duplicate rule in Salesmate stops this contact: one like it exists. Merge them there"),
     ("no such user", "Salesmate does not know this owner. Choose an active user"),
 )
+# The field where the message names none.
+FIELDS: Final[Mapping[str, str]] = {"no such user": "owner", "no such currency": "currency"}
 UNKNOWN_REASON: Final = (
     "Salesmate refused this contact for a reason that is not known here. Open the contact there, save it once by hand "
     "and see which field it complains about"
@@ -136,7 +138,7 @@ def classify(status: int, error: Mapping[str, Any]) -> Kind:
     """The kind of a failure from its HTTP status and its Error object, whose keys come in either case."""
     name = str(member(error, "Name")[1] or "").strip().casefold()
     for beginning, kind in NAMES:
-        if name.startswith(beginning):
+        if name == beginning or (kind is not Kind.GONE and name.startswith(beginning)):
             return kind
     code = str(member(error, "Code")[1] or "").strip()
     if code in CODES:
@@ -175,7 +177,7 @@ def refusal(message: str, labels: Mapping[str, str]) -> Rejected:
     name = named_field(folded, labels)
     for words, text in REASONS:
         if words in folded:
-            return Rejected(text.format(field=labels[name] if name else "a field") + ".", name)
+            return Rejected(text.format(field=labels[name] if name else "a field") + ".", name or FIELDS.get(words, ""))
     return Rejected(UNKNOWN_REASON + ".", name)
 
 

@@ -18,6 +18,7 @@ class Reader:
         self.asked: tuple[str, ...] = STANDARD_NAMES
         self._own: dict[str, Field] | None = None
         client.labels.update({name: field.label for name, field in fields.KNOWN.items()})
+        client.learn = self._learn
 
     def schema(self) -> list[Field]:
         """All fields, read anew from the account (one call)."""
@@ -25,6 +26,10 @@ class Reader:
         self._own = {field.name: field for field in found}
         self.client.labels.update({field.name: field.label for field in found})
         return found
+
+    def _learn(self) -> None:
+        if self._own is None:
+            self.schema()
 
     def field(self, name: str) -> Field | None:
         """A field by its name; the account is asked only where its name does not tell. None: no such field."""

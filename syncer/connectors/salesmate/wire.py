@@ -20,6 +20,7 @@ TAGS: Final = "/apis/v1/tags"
 
 PAGE: Final = 250  # more is silently cut to this
 OVERLAP: Final = 120  # seconds of the server's own stamps
+REACH_BACK: Final = 50  # rows of the page before that a page of a delta repeats
 MODULE_ID: Final = 1
 CALLS_PER_HOUR: Final = 1500
 MILLISECONDS_FROM: Final = 10**11
