@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.engine", "1000"), ("benchmarks.engine", "10000"))
+BENCHMARKS = (("benchmarks.engine", "1000"), ("benchmarks.engine", "10000"), ("benchmarks.vdirsyncer",))
 
 
 def main() -> int:
