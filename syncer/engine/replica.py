@@ -258,7 +258,7 @@ def unite(links: Sequence[Link], now: datetime) -> None:
             new[given] = kept
     if not new:
         return
-    rows = list(Record.objects.filter(lineage__in=new).only("pk", "lineage"))
+    rows = list(Record.objects.filter(lineage__in=new).only("pk", "lineage").order_by("pk"))
     for row in rows:
         row.lineage = newest(new, row.lineage)
     Record.objects.bulk_update(rows, ["lineage"], batch_size=400)

@@ -166,6 +166,7 @@ def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> 
 
 def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
     sides = ensure_sides(connection, slice.now())
+    try_refused_again(slice, connection)
     for book in {side.book_id: side.book for side in sides.values()}.values():
         with slice.at(book.account_id):
             pull(Reader(slice, slice.connectors[book.account_id]), book)
@@ -192,6 +193,16 @@ def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
             return verdict
     apply_all(slice, setup, run)
     return finish(slice, connection, run)
+
+
+def try_refused_again(slice: Slice, connection: Connection) -> None:
+    """What an app refused is worth another try once one of the accounts was authorised anew: rights may have come."""
+    checked = [account.checked_at for account in (connection.left_account, connection.right_account)]
+    since = max((moment for moment in checked if moment is not None), default=None)
+    refused = Link.objects.filter(connection=connection, state=Link.State.FAILING, updated_at__lt=since)
+    if since is not None and refused.exclude(refused="").exists():
+        with slice.transaction():
+            refused.exclude(refused="").update(refused="", next_attempt_at=slice.now(), updated_at=slice.now())
 
 
 def open_plan_stands(slice: Slice, connection: Connection, run: SyncRun) -> bool:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.salesmate import Fault, SalesmateApp, search, serve
-from sandbox.salesmate.levers import FAULTS
+from sandbox.salesmate.faults import FAULTS
 
 GOOD = {"accessToken": "session", "x-linkname": "acme.salesmate.io", "Content-Type": "application/json"}
 ADA = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com", "owner": 1, "tags": "VIP,Bags"}
@@ -357,19 +358,124 @@ def test_the_old_list_of_tags(call: Caller) -> None:
     assert call("GET", "/apis/v1/tags").status == 404
 
 
+NO_ANSWER = {"drop_before", "drop_after", "silent_before", "silent_after", "reset_after", "cut_body"}
+APPLIED = {"drop_after", "silent_after", "reset_after", "html_500_after", "error_200_after", "cut_body", "cut_json"}
+APPLIED |= {"empty_body", "huge", "wrong_type"}
+
+
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_faults_strike_once_and_do_what_they_say(call: Caller, kind: str) -> None:
     call.app.fault(kind, "POST", "/contact/v4")
     call("GET", "/apis/core/v4/users")
+    assert call.connection.sock is not None
+    call.connection.sock.settimeout(0.3 if kind.startswith("silent") else 5)
     status: int | None = None
     try:
         status = call("POST", "/apis/contact/v4", ADA).status
     except (HTTPException, OSError):
         call.connection.close()
-    assert (status is None) is (kind in {"drop_before", "drop_after", "cut_body"})
-    applied = kind in {"drop_after", "html_500_after", "cut_body"}
-    assert len(call.app.account.contacts) == (1 if applied else 0)
+    assert (status is None) is (kind in NO_ANSWER)
+    assert len(call.app.account.contacts) == (1 if kind in APPLIED else 0)
     assert call("POST", "/apis/contact/v4", ADA).status == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "start"),
+    [
+        ("html_200", 200, b"<!DOCTYPE html>"),
+        ("html_403", 403, b"<!DOCTYPE html>"),
+        ("html_404", 404, b"<!DOCTYPE html>"),
+        ("html_500_before", 500, b"<!DOCTYPE html>"),
+        ("html_502", 502, b"<!DOCTYPE html>"),
+        ("error_200", 200, b'{"Status": "failure", "Error": {"Name": "UnknownError"'),
+        ("error_200_after", 200, b'{"Status": "failure", "Error": {"Name": "UnknownError"'),
+        ("auth", 403, b'{"Status": "failure", "Error": {"message": "", "name": "AuthorizationFailed"'),
+        ("auth_401", 401, b'{"Status": "failure", "Error": {"Code": "4002"'),
+        ("forbidden", 403, b'{"Status": "failure", "Error": {"Name": "ForbiddenError"'),
+        ("cut_json", 200, b'{"Status": "success"'),
+        ("empty_body", 200, b""),
+        ("wrong_type", 200, b'{"Status": "success", "Data": {"id": 1}}'),
+    ],
+)
+def test_what_a_fault_looks_like(call: Caller, kind: str, status: int, start: bytes) -> None:
+    call.app.fault(kind, "POST")
+    got = call("POST", "/apis/contact/v4", ADA)
+    assert got.status == status
+    assert got.body.startswith(start)
+    assert (got.body == b"") is (start == b"")
+    if kind == "cut_json":
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(got.body)
+
+
+def test_a_huge_answer_is_small_on_the_wire(call: Caller) -> None:
+    call.app.fault("huge", "GET")
+    packed = call("GET", "/apis/core/v4/users").body
+    assert len(packed) < 2**20
+    assert zlib.decompressobj(wbits=31).decompress(packed, 2**26 + 1) == b" " * (2**26 + 1)
+
+
+def test_a_connection_reset_breaks_off_in_the_middle(call: Caller) -> None:
+    call.app.fault("reset_after", "GET")
+    with pytest.raises((HTTPException, ConnectionResetError)):
+        call("GET", "/apis/core/v4/users")
+
+
+def test_a_write_may_be_accepted_and_ignored(call: Caller) -> None:
+    one = call.app.person_create(**ADA)
+    call.app.fault("ignored", "PUT")
+    call.app.fault("ignored", "POST")
+    assert call("PUT", f"/apis/contact/v4/{one}", {**ADA, "firstName": "Augusta"}).data == {"id": one}
+    assert call("POST", "/apis/contact/v4", ADA).data == {"id": 2}
+    assert [contact["firstName"] for contact in call.app.account.contacts.values()] == ["Ada"]
+    assert call("GET", "/apis/contact/v4/2").status == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "body"),
+    [
+        ("json", 429, b"TooManyRequests"),
+        ("html", 429, b"<!DOCTYPE html>"),
+        ("words", 403, b"calls per hour"),
+        ("later", 429, b""),
+    ],
+)
+def test_the_answer_over_the_limit_in_every_form(call: Caller, form: str, status: int, body: bytes) -> None:
+    call.app.levers.over_limit = form
+    call.app.levers.calls_per_hour = 0
+    got = call("GET", "/apis/core/v4/users")
+    assert got.status == status
+    assert body in got.body
+    call.app.levers.calls_per_hour = 99
+    call.app.fault("limit")
+    assert call("GET", "/apis/core/v4/users").body == got.body
+
+
+def test_a_get_of_a_deleted_contact_may_find_nothing(call: Caller) -> None:
+    one = call.app.person_create(**ADA)
+    call.app.person_delete(one)
+    call.app.levers.deleted_shown = False
+    got = call("GET", f"/apis/contact/v4/{one}")
+    assert (got.status, got.error["Name"]) == (404, "ObjectNotFound")
+
+
+def test_equal_stamps_may_come_in_another_order_each_time(call: Caller) -> None:
+    for number in range(30):
+        call.app.person_create(**{**ADA, "email": f"{number}@x.example"})
+    by_stamp = {"sort": {"fieldName": "contact.lastModifiedAt", "order": "desc"}}
+    assert call.found(**by_stamp) == call.found(**by_stamp)
+    call.app.levers.shuffle_ties = True
+    first, second = call.found(**by_stamp), call.found(**by_stamp)
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(1, 31))
+    assert call.found() == list(range(1, 31))  # by id there are no ties
+
+
+def test_the_date_header_may_be_ahead_of_the_stamps(call: Caller) -> None:
+    call.app.levers.date_ahead = 86_400
+    one = call.app.person_create(**ADA)
+    got = call("GET", f"/apis/contact/v4/{one}")
+    assert (got.date, got.data["createdAt"]) == ("Wed, 25 Nov 2026 12:00:00 GMT", 1795521600)
 
 
 def test_a_fault_can_wait_its_turn() -> None:
@@ -415,6 +521,7 @@ def test_the_side_door(call: Caller) -> None:
     assert door("GET", "levers")["calls_per_hour"] == 9
     assert door("POST", "levers", {"nonsense": 1}) == 400
     assert door("POST", "levers", {"stamps": "moon"}) == 400
+    assert door("POST", "levers", {"over_limit": "song"}) == 400
     assert door("POST", "faults", {"kind": "limit"}) == {}
     assert door("POST", "faults", {"kind": "earthquake"}) == 400
     assert door("POST", "contacts", {"nonsense": 1}) == 400

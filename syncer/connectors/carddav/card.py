@@ -115,7 +115,10 @@ class Card:
         for index, line in enumerate(self.lines):
             if index not in self.opaque:
                 found.setdefault(line.key, []).append((index, line))
-        return {name: sorted(pairs, key=lambda pair: preference(pair[1])) for name, pairs in found.items()}
+        for pairs in found.values():
+            if len(pairs) > 1:
+                pairs.sort(key=lambda pair: preference(pair[1]))
+        return found
 
     def all(self, name: str, wanted: Callable[[Line], bool] = lambda line: True) -> list[tuple[int, Line]]:
         """The (index, line) of a property, the preferred ones first (RFC 6350 5.3), else in the card's order."""
