@@ -9,7 +9,9 @@ FIELD_ENCRYPTION_KEYS (newest first: it writes, all of them read), SECRET_KEY pl
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -195,21 +197,46 @@ class EncryptedJSONField(EncryptedMixin):
         return models.Field.deconstruct(self)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """One value as it lies in the database."""
+
+    model: type[models.Model]
+    field: str
+    pk: int
+    token: bytes = dataclass_field(repr=False)
+
+
+def stored_values(alias: str = DEFAULT_DB_ALIAS) -> Iterator[Stored]:
+    """Every encrypted value of every table that is there, not decrypted."""
+    tables = set(connections[alias].introspection.table_names())
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:
+            if isinstance(field, EncryptedJSONField) and model._meta.db_table in tables:
+                yield from _stored(model, field.attname, alias)
+
+
+def _stored(model: type[models.Model], name: str, alias: str) -> Iterator[Stored]:
+    rows = _with_token(model, name, alias).filter(**{f"{name}__isnull": False}).order_by("pk")
+    for pk, token in rows.values_list("pk", "token").iterator():
+        yield Stored(model, name, pk, bytes(token))
+
+
+def _with_token(model: type[models.Model], name: str, alias: str) -> models.QuerySet[Any]:
+    # Cast to bytes: the stored form, so that one bad row spoils no other.
+    rows: models.QuerySet[Any] = model._base_manager.using(alias).annotate(token=Cast(name, models.BinaryField()))
+    return rows
+
+
+def rewrite(value: Stored, alias: str = DEFAULT_DB_ALIAS) -> bool:
+    """Encrypt it anew, with the newest key. False where somebody changed it since it was read: what they wrote stays.
+    Raises SecretUnreadable."""
+    ring = key_ring()
+    fresh = models.Value(ring.encrypt(ring.decrypt(value.token)), models.BinaryField())
+    unchanged = _with_token(value.model, value.field, alias).filter(pk=value.pk, token=value.token)
+    return unchanged.update(**{value.field: fresh}) == 1
+
+
 def unreadable(alias: str = DEFAULT_DB_ALIAS) -> int:
     """How many stored values open with none of the keys. Raises ImproperlyConfigured where the keys are wrong."""
-    tables = set(connections[alias].introspection.table_names())
-    fields = [
-        (model, field.attname)
-        for model in apps.get_models()
-        if model._meta.db_table in tables
-        for field in model._meta.concrete_fields
-        if isinstance(field, EncryptedJSONField)
-    ]
-    return sum(_unreadable(model, name, alias) for model, name in fields)
-
-
-def _unreadable(model: type[models.Model], name: str, alias: str) -> int:
-    # Cast to bytes: the stored form, so that one bad row does not end the count.
-    stored = Cast(name, models.BinaryField())
-    rows = model._base_manager.using(alias).filter(**{f"{name}__isnull": False}).values_list(stored, flat=True)
-    return sum(not key_ring().opens(bytes(token)) for token in rows.iterator())
+    return sum(not key_ring().opens(value.token) for value in stored_values(alias))

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Count, F
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 5
 """Slices that may be begun without a step forward: a run that kills its worker stops."""
 RETRY = timedelta(minutes=5)
+EVER = datetime.min.replace(tzinfo=UTC)
 OPEN_PLAN = (SyncRun.Status.WAITING, SyncRun.Status.HELD)
 UNDER_WAY = (SyncRun.Status.QUEUED, SyncRun.Status.RUNNING)
 
@@ -198,11 +199,12 @@ def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
 def try_refused_again(slice: Slice, connection: Connection) -> None:
     """What an app refused is worth another try once one of the accounts was authorised anew: rights may have come."""
     checked = [account.checked_at for account in (connection.left_account, connection.right_account)]
-    since = max((moment for moment in checked if moment is not None), default=None)
-    refused = Link.objects.filter(connection=connection, state=Link.State.FAILING, updated_at__lt=since)
-    if since is not None and refused.exclude(refused="").exists():
+    since = max((moment for moment in checked if moment is not None), default=EVER)
+    failing = Link.objects.filter(connection=connection, state=Link.State.FAILING, updated_at__lt=since)
+    refused, now = failing.exclude(refused=""), slice.now()
+    if refused.exists():
         with slice.transaction():
-            refused.exclude(refused="").update(refused="", next_attempt_at=slice.now(), updated_at=slice.now())
+            refused.update(refused="", next_attempt_at=now, updated_at=now)
 
 
 def open_plan_stands(slice: Slice, connection: Connection, run: SyncRun) -> bool:

@@ -93,6 +93,7 @@ def test_a_manager_works_for_their_client_and_gives_no_roles(acme: Office) -> No
     assert desk.post(url("client", acme.acme, "delete"), {"post": "yes"}).status_code == 403
 
 
+@pytest.mark.proves("I34")
 def test_no_page_holds_a_secret(acme: Office) -> None:
     connection = acme.connection()
     pages = [f"/admin/connections/{model}/" for model in OWN] + ["/admin/", "/admin/syncer/synclog/"]

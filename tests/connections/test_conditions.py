@@ -204,6 +204,7 @@ def test_a_national_phone_number_is_read_with_the_region() -> None:
     assert answer(asked, replace(anna(), region="AT")) is True
 
 
+@pytest.mark.proves("E4 exists in other")
 @pytest.mark.parametrize(("in_other", "expected"), [(True, True), (False, False), (None, None)])
 def test_existing_in_the_other_app_is_unknown_until_both_are_read(in_other: bool | None, expected: bool | None) -> None:
     assert answer(Condition(Kind.EXISTS_IN_OTHER), replace(anna(), in_other=in_other)) is expected
@@ -279,6 +280,7 @@ def test_conditions_are_joined_by_all_or_any(
     assert evaluate(rule(*conditions, match=match), anna()).matched is expected
 
 
+@pytest.mark.proves("E8 deletion rules")
 @pytest.mark.parametrize("match", [ALL, ANY])
 def test_a_deleted_contact_matches_only_a_rule_for_deletions(match: str) -> None:
     gone = replace(anna(), deleted=True)
@@ -346,6 +348,7 @@ def test_the_earliest_moment_counts_and_a_deletion_is_judged_once() -> None:
     assert evaluate(rule(soon, DELETED), replace(anna(), deleted=True)).recheck_at is None
 
 
+@pytest.mark.proves("E3 recheck time")
 @settings(deadline=None)
 @given(
     st.sampled_from(["birthday", "seen"]),
@@ -426,6 +429,7 @@ def contacts(draw: st.DrawFn) -> Facts:
     return replace(anna(), values=known, in_other=in_other, deleted=draw(st.booleans()))
 
 
+@pytest.mark.proves("I39")
 @settings(deadline=None, max_examples=300)
 @given(RULES, contacts())
 def test_judging_is_total_and_deterministic(asked: Rule, facts: Facts) -> None:
@@ -439,6 +443,7 @@ def test_judging_is_total_and_deterministic(asked: Rule, facts: Facts) -> None:
         assert step.missing == "" or step.matched is None
 
 
+@pytest.mark.proves("I39")
 @settings(deadline=None, max_examples=300)
 @given(RULES, contacts(), st.data())
 def test_more_knowledge_never_turns_an_answer_round(asked: Rule, facts: Facts, data: st.DataObject) -> None:

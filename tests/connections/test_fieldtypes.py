@@ -346,10 +346,12 @@ def test_the_grades_are_those_of_the_table() -> None:
         }
 
 
+@pytest.mark.proves("I37")
 def test_exact_is_reflexive_but_for_what_only_a_person_can_map() -> None:
     assert {type for type in T if grade(type, type) is not Grade.EXACT} == {T.CHOICE, T.OWNER}
 
 
+@pytest.mark.proves("I37")
 def test_exact_is_transitive() -> None:
     # Owner and consent go to text alone, on purpose, and not by way of it to long text.
     types = [type for type in T if type not in (T.OWNER, T.CONSENT)]
@@ -366,6 +368,7 @@ COLOURS = choices("red", "green", "0")
 EXACT_PAIRS = [(s, t) for s in T for t in T if grade(s, t) is Grade.EXACT and (s, t) != (T.OWNER, T.EMAIL)]
 
 
+@pytest.mark.proves("I37")
 @pytest.mark.parametrize(("source_type", "target_type"), EXACT_PAIRS)
 @quick
 @given(st.data())
@@ -382,6 +385,7 @@ def test_an_exact_conversion_is_total_and_keeps_values_apart(
         assert convert(target, source, first) == one
 
 
+@pytest.mark.proves("I8")
 @pytest.mark.parametrize("target_type", [T.EMAIL, T.PHONE, T.URL])
 @thorough
 @given(value=st.one_of(EMAILS, PHONES, URLS, TEXTS, st.emails()))
@@ -429,6 +433,7 @@ def test_a_national_number_becomes_a_phone_where_the_region_is_known() -> None:
     assert convert(a(T.TEXT), a(T.PHONE), "(415) 555-2671", region="US") == "(415) 555-2671"
 
 
+@pytest.mark.proves("I8")
 @thorough
 @given(st.data(), st.sampled_from(T), st.sampled_from(T), st.integers(0, 12))
 def test_nothing_is_ever_cut(data: st.DataObject, source_type: FieldType, target_type: FieldType, limit: int) -> None:
@@ -526,6 +531,7 @@ def test_a_value_map_is_total_and_one_to_one(
     assert value_map_problems(source, target, value_map) == problems
 
 
+@pytest.mark.proves("I37")
 def test_a_map_carries_there_and_back() -> None:
     there = {"1": "true", "2": "false"}
     assert convert(LEVEL, GIFT, "2", there) is False
@@ -580,6 +586,7 @@ def test_a_read_only_field_is_never_a_target() -> None:
     assert found.reasons == {TO_RIGHT: "the right field is read-only", BOTH: "the right field is read-only"}
 
 
+@pytest.mark.proves("I38")
 @pytest.mark.parametrize(
     ("left", "right", "lossy"),
     [
@@ -612,6 +619,7 @@ def test_choices_go_both_ways_by_a_one_to_one_map_alone() -> None:
     )
 
 
+@pytest.mark.proves("E8 owners")
 def test_owners_are_not_mapped_to_owners() -> None:
     found = compatibility(a(T.OWNER), a(T.OWNER))
     assert found.directions == frozenset()
@@ -634,6 +642,7 @@ MAPS = st.one_of(
 )
 
 
+@pytest.mark.proves("I38")
 @thorough
 @given(FIELDS, FIELDS, MAPS)
 def test_each_direction_is_offered_or_explained(left: Field, right: Field, value_map: dict[str, str] | None) -> None:
@@ -646,6 +655,7 @@ def test_each_direction_is_offered_or_explained(left: Field, right: Field, value
     assert all(reason != "" for reason in found.reasons.values())
 
 
+@pytest.mark.proves("I38")
 @thorough
 @given(st.data(), FIELDS, FIELDS, MAPS)
 def test_what_needs_no_acceptance_never_fails(

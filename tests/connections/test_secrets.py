@@ -45,6 +45,7 @@ def test_what_was_stored_is_read_again(acme: Credential) -> None:
     assert Credential.objects.get().secrets == {"session_key": SECRET, "empty": ""}
 
 
+@pytest.mark.proves("I34")
 def test_the_database_holds_no_secret_and_no_pickle(acme: Credential) -> None:
     token = stored_bytes(acme)
     assert SECRET.encode() not in token
@@ -96,6 +97,7 @@ def test_no_form_shows_it() -> None:
     assert list(modelform_factory(Credential, fields="__all__").base_fields) == ["account"]
 
 
+@pytest.mark.proves("I34")
 def test_no_dump_holds_it(acme: Credential) -> None:
     out = StringIO()
     with pytest.raises(CommandError, match=r"--exclude connections\.Credential"):

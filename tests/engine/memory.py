@@ -1,10 +1,12 @@
 """An app in memory, with people who edit in it, to run the engine without a network.
 
-It counts every call, can fail or crash at any of them, and lets a test look at each write as it lands.
+It counts every call, can fail or crash at any of them, and lets a test look at each write as it lands. The app and its
+levers are in app.py; here is its connector.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -14,7 +16,6 @@ from syncer.connectors.base import (
     Capabilities,
     CursorExpired,
     Field,
-    FieldType,
     Identity,
     Meter,
     Observed,
@@ -22,94 +23,21 @@ from syncer.connectors.base import (
     Outcome,
     Owner,
     Page,
+    RateLimited,
     RecordGone,
-    Role,
+    Rejected,
     Transient,
     Value,
     Values,
     Write,
     WriteResult,
 )
+from tests.engine.app import FIELDS, PAGE, Contact, Crash, MemoryApp, raising
 
-FIELDS = (
-    Field("given", "First name", FieldType.TEXT, Role.GIVEN),
-    Field("family", "Last name", FieldType.TEXT, Role.FAMILY),
-    Field("email", "E-mail", FieldType.EMAIL, Role.EMAIL),
-    Field("mobile", "Mobile", FieldType.PHONE, Role.PHONE_MOBILE),
-    Field("title", "Job title", FieldType.TEXT, Role.TITLE),
-    Field("note", "Note", FieldType.LONG_TEXT, Role.NOTE),
-    Field("tags", "Tags", FieldType.TAGS, Role.TAGS),
-)
-PAGE = 50
+__all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "raising"]
 
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-@dataclass
-class MemoryApp:
-    """One account with one book, `contacts`. `faults` maps the number of a call, counted from now, to what happens in
-    it; `mutations` holds every write as (operation, id, values). `unproven` listings end without a proof that they were
-    complete; `unsent` says which writes never leave; reading an `unreadable` contact by id fails; `shows` is how the
-    app shows what it holds."""
-
-    name: str
-    fields: tuple[Field, ...] = FIELDS
-    create: str = "client_id"
-    conditional: bool = False
-    delta: bool = True
-    contacts: dict[str, dict[str, Value]] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
-    etags: dict[str, int] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    mutations: list[tuple[str, str, dict[str, Value]]] = field(default_factory=list)
-    faults: dict[int, Callable[[], None]] = field(default_factory=dict)
-    on_write: Callable[[str, str, Values], None] = lambda operation, remote_id, values: None
-    refuse: Callable[[Values], str] = lambda values: ""
-    owners: tuple[Owner, ...] = ()
-    expired: bool = False
-    hidden: set[str] = field(default_factory=set)
-    next_id: int = 1
-    on_call: Callable[[], None] = lambda: None
-    unproven: int = 0
-    unsent: Callable[[Values], bool] = lambda values: False
-    unreadable: set[str] = field(default_factory=set)
-    shows: Callable[[Values], Values] = lambda values: values
-
-    # People
-
-    def person_creates(self, remote_id: str = "", **values: Value) -> str:
-        remote_id = remote_id or f"{self.name}-{self.next_id}"
-        self.next_id += 1
-        self.contacts[remote_id] = {one.name: values.get(one.name) for one in self.fields}
-        self.touch(remote_id)
-        return remote_id
-
-    def person_edits(self, remote_id: str, **values: Value) -> None:
-        self.contacts[remote_id] = {**self.contacts[remote_id], **values}
-        self.touch(remote_id)
-
-    def person_deletes(self, remote_id: str) -> None:
-        del self.contacts[remote_id]
-        self.touch(remote_id)
-
-    def by_email(self, email: str) -> list[dict[str, Value]]:
-        return [values for values in self.contacts.values() if values.get("email") == email]
-
-    def touch(self, remote_id: str) -> None:
-        self.log.append(remote_id)
-        self.etags[remote_id] = len(self.log)
-
-    def call(self, what: str) -> None:
-        self.calls.append(what)
-        self.on_call()
-        fault = self.faults.pop(len(self.calls), None)
-        if fault is not None:
-            fault()
-
-    def fault_at(self, call: int, fault: Callable[[], None]) -> None:
-        self.faults[len(self.calls) + call] = fault
+Sent = tuple[Write, str]
+"""A write that the app has applied, and the id of its contact."""
 
 
 class MemoryConnector:
@@ -123,9 +51,12 @@ class MemoryConnector:
         self.world, self.meter = world, meter
         capabilities = Capabilities(
             delta=world.delta,
-            tombstones=world.delta,
+            tombstones=world.delta and world.tombstones,
+            fresh_feed=world.fresh_feed,
             conditional_update=world.conditional,
             create=world.create,
+            marker_found_by=world.marker_found_by,
+            visibility_delay=world.visibility,
             tags=True,
             read_batch=50,
             write_batch=10,
@@ -139,7 +70,8 @@ class MemoryConnector:
 
     def check(self) -> Identity:
         self.call("check")
-        return Identity(self.world.name, self.world.name)
+        who = self.world.identity or self.world.name
+        return Identity(who, who)
 
     def books(self) -> Sequence[BookInfo]:
         return [BookInfo("contacts", "Contacts")]
@@ -156,57 +88,131 @@ class MemoryConnector:
     def tags(self, book: str) -> Sequence[str]:
         return []
 
-    def observed(self, remote_id: str) -> Observed:
+    def observed(self, remote_id: str, call: str = "read") -> Observed:
         contact = self.world.contacts[remote_id]
+        return self.shown(remote_id, contact, self.world.etags[remote_id], call)
+
+    def shown(self, remote_id: str, contact: Contact, etag: int, call: str) -> Observed:
         values = self.world.shows({one.name: contact.get(one.name) for one in self.world.fields})
-        return Observed(remote_id, values, str(self.world.etags[remote_id]))
+        return Observed(
+            remote_id,
+            {name: value for name, value in values.items() if not self.world.omits(call, name)},
+            str(etag),
+            marker=self.world.markers.get(remote_id, ""),
+            previous_ids=self.world.previous_ids.get(remote_id, ()),
+        )
+
+    # Passes
 
     def changes(self, book: str, cursor: str, fields: Sequence[str]) -> Page:
         self.call("changes")
-        if self.world.expired:
-            self.world.expired = False
-            raise CursorExpired("expired")
         kind, _, rest = cursor.partition(":")
-        return self.full_page(rest) if kind != "delta" else self.delta_page(int(rest))
+        trouble = self.world.cursor if kind in ("delta", "since") else ""
+        if self.world.expired or trouble in ("expired", "malformed"):
+            self.world.expired, self.world.cursor = False, ""
+            raise CursorExpired("expired")
+        if trouble == "reset":
+            self.world.cursor, rest = "", "0" if kind == "delta" else str(datetime.min)
+        if kind == "since":
+            rest = str(bisect_left(self.world.stamps, datetime.fromisoformat(rest)))
+        page = self.full_page(rest) if kind not in ("delta", "since") else self.delta_page(int(rest))
+        return replace(page, records=self.world.delivers(list(page.records)))
+
+    def newest(self) -> int:
+        """How many changes the feed shows so far."""
+        return max(0, len(self.world.log) - self.world.lag)
+
+    def now(self) -> dict[str, Contact]:
+        """The contacts as the feed shows them."""
+        return self.world.contacts if self.world.lag == 0 else self.world.state_at(self.newest())
+
+    def of_feed(self, remote_id: str, contact: Contact) -> Observed:
+        if self.world.lag == 0:
+            return self.observed(remote_id, "changes")
+        position = self.newest()
+        etag = max(at for at, one in enumerate(self.world.log[:position], 1) if one == remote_id)
+        return self.shown(remote_id, contact, etag, "changes")
+
+    def finish(self, position: int) -> str:
+        """The cursor of the delta that begins at this change. Asked by time, it goes back twice the granularity from
+        the newest stamp, so that a change with the same stamp is seen again rather than missed."""
+        if self.world.time_feed is None:
+            return f"delta:{position}"
+        stamps = self.world.stamps[:position]
+        return f"since:{stamps[-1] - 2 * self.world.granularity if stamps else datetime.min}"
 
     def full_page(self, rest: str) -> Page:
-        start, after = rest.split(",") if rest else (str(len(self.world.log)), "")
-        ids = [one for one in sorted(self.world.contacts) if one > after and one not in self.world.hidden]
-        page = ids[:PAGE]
-        done = len(ids) <= PAGE
+        start, number, last = rest.split(",", 2) if rest else (str(self.newest()), "0", "")
+        self.fail_page(int(number) + 1)
+        shown = {} if self.world.lists_nothing else self.now()
+        if self.world.total:
+            return self.offset_page(shown, int(start), int(number))
+        ids = [one for one in sorted(shown) if one > last and one not in self.world.hidden]
+        page = ids[: self.world.page_size]
+        done = len(ids) <= self.world.page_size
         unproven = done and self.world.unproven > 0
         self.world.unproven -= unproven
         return Page(
-            records=[self.observed(one) for one in page],
-            cursor="" if done else f"full:{start},{page[-1]}",
+            records=[self.of_feed(one, shown[one]) for one in page],
+            cursor="" if done else f"full:{start},{int(number) + 1},{page[-1]}",
             done=done,
             complete=done and not unproven,
-            finish=f"delta:{start}",
+            finish=self.finish(int(start)),
         )
 
-    def delta_page(self, position: int) -> Page:
-        changed = list(dict.fromkeys(self.world.log[position : position + PAGE]))
-        end = min(position + PAGE, len(self.world.log))
-        live = [one for one in changed if one in self.world.contacts]
+    def offset_page(self, shown: dict[str, Contact], start: int, number: int) -> Page:
+        """Rows move to the top when they change, between two pages too: some are then shown twice and others not."""
+        rows = sorted(shown, key=lambda one: (-self.world.etags[one], one))
+        rows = [one for one in rows if one not in self.world.hidden]
+        end = (number + 1) * self.world.page_size
         return Page(
-            records=[self.observed(one) for one in live],
-            gone=[one for one in changed if one not in self.world.contacts],
-            cursor=f"delta:{end}",
-            finish=f"delta:{len(self.world.log)}" if end == len(self.world.log) else "",
-            done=end == len(self.world.log),
+            records=[self.of_feed(one, shown[one]) for one in rows[number * self.world.page_size : end]],
+            cursor="" if end >= len(rows) else f"full:{start},{number + 1},",
+            done=end >= len(rows),
+            total=len(rows),
+            finish=self.finish(start),
         )
+
+    def fail_page(self, number: int) -> None:
+        if self.world.page_error == number:
+            self.world.page_error = None
+            raise Transient("the app failed at this page")
+
+    def delta_page(self, position: int) -> Page:
+        newest, size = self.newest(), self.world.page_size
+        changed = list(dict.fromkeys(self.world.log[position : min(position + size, newest)]))
+        end = min(position + size, newest)
+        shown = self.now()
+        gone = [one for one in changed if one not in shown] if self.world.tombstones else []
+        return Page(
+            records=[self.of_feed(one, shown[one]) for one in changed if one in shown],
+            gone=gone,
+            cursor=f"delta:{end}",
+            finish=self.finish(max(newest, position)) if end == newest else "",
+            done=end == newest,
+            total=len(shown) if self.world.total else None,
+        )
+
+    # Reads
 
     def read(self, book: str, remote_id: str, fields: Sequence[str]) -> Observed:
         self.call("read")
         self.refuse_to_read([remote_id])
-        if remote_id not in self.world.contacts:
+        found = self.by_id(remote_id)
+        if found is None:
             raise RecordGone(remote_id)
-        return self.observed(remote_id)
+        return found
 
     def read_many(self, book: str, remote_ids: Sequence[str], fields: Sequence[str]) -> Sequence[Observed | None]:
         self.call("read_many")
         self.refuse_to_read(remote_ids)
-        return [self.observed(one) if one in self.world.contacts else None for one in remote_ids]
+        return [self.by_id(one) for one in remote_ids]
+
+    def by_id(self, remote_id: str) -> Observed | None:
+        if remote_id in self.world.contacts:
+            return self.observed(remote_id)
+        moved = [one for one, ids in self.world.previous_ids.items() if remote_id in ids and one in self.world.contacts]
+        return self.observed(moved[0]) if moved and self.world.old_ids_answer else None
 
     def refuse_to_read(self, remote_ids: Sequence[str]) -> None:
         if self.world.unreadable & set(remote_ids):
@@ -214,56 +220,144 @@ class MemoryConnector:
 
     def find(self, book: str, match_key: str = "", marker: str = "", fields: Sequence[str] = ()) -> Sequence[Observed]:
         self.call("find")
+        seen = [one for one in self.world.contacts if self.searchable(one)]
+        if marker:
+            return [self.observed(one, "find") for one in seen if self.world.markers.get(one) == marker]
         return [
-            self.observed(one)
-            for one, values in self.world.contacts.items()
-            if isinstance(email := values["email"], str) and email.casefold() == match_key
+            self.observed(one, "find")
+            for one in seen
+            if isinstance(email := self.world.contacts[one]["email"], str) and email.casefold() == match_key
         ]
+
+    def searchable(self, remote_id: str) -> bool:
+        return self.world.made.get(remote_id, 0) <= len(self.world.log) - self.world.search_lag
 
     def created_id(self, book: str, write: Write) -> str:
         return f"id-{write.key}" if self.world.create == "client_id" else ""
 
     def stored(self, field: Field, value: Value) -> Value:
-        return value
+        return self.world.stored(field, value)
+
+    # Writes
 
     def write(self, book: str, writes: Sequence[Write]) -> Iterator[WriteResult]:
-        for write in writes:
-            if self.world.unsent(write.values):
-                yield WriteResult(Outcome.NOT_SENT, detail="the app did not take it")
-                continue
-            yield self.created(write) if write.operation == Operation.CREATE else self.updated(write)
+        refused = [self.problem_with(write) is not None for write in writes]
+        if self.world.all_or_nothing and any(refused):
+            yield from (self.refused(write) if no else NOT_TAKEN for write, no in zip(writes, refused, strict=True))
+            return
+        breaks_at, self.world.breaks_at = self.world.breaks_at, None
+        late: list[WriteResult | Sent] = []
+        for number, write in enumerate(writes):
+            if number == breaks_at:
+                if self.world.breaks_unreported:
+                    self.result_of(write)
+                break
+            result = self.result_of(write)
+            if isinstance(result, WriteResult) or self.world.reads_back_late:
+                late.append(result)
+            else:
+                late.append(self.read_back(result))
+            if not self.world.reads_back_late:
+                yield from self.read_backs(late)
+                late = []
+            if self.world.answers_failures and isinstance(result, WriteResult) and result.outcome in HALTING:
+                late += [WriteResult(Outcome.NOT_SENT, detail="the app fails")] * (len(writes) - number - 1)
+                break
+        yield from self.read_backs(late)
 
-    def created(self, write: Write) -> WriteResult:
-        problem = self.world.refuse(write.values)
-        if problem:
-            return WriteResult(Outcome.REFUSED, detail=problem)
+    def read_backs(self, results: Sequence[WriteResult | Sent]) -> Iterator[WriteResult]:
+        return (one if isinstance(one, WriteResult) else self.read_back(one) for one in results)
+
+    def read_back(self, sent: Sent) -> WriteResult:
+        if sent[1] not in self.world.contacts:
+            return WriteResult(Outcome.GONE)
+        return WriteResult(Outcome.DONE, self.observed(sent[1], "write"))
+
+    def result_of(self, write: Write) -> WriteResult | Sent:
+        """Apply one write. What is raised in it becomes its result where the app `answers_failures`; a refusal always
+        does."""
+        if self.world.unsent(write.values):
+            return WriteResult(Outcome.NOT_SENT, detail="the app did not take it")
+        try:
+            return self.created(write) if write.operation == Operation.CREATE else self.updated(write)
+        except Rejected as error:
+            return WriteResult(Outcome.REFUSED, field=error.field, detail=str(error))
+        except (Transient, RateLimited) as error:
+            if not self.world.answers_failures:
+                raise
+            applied = isinstance(error, Transient) and error.maybe_applied
+            return WriteResult(Outcome.UNKNOWN if applied else Outcome.NOT_SENT, detail=str(error))
+
+    def problem_with(self, write: Write) -> tuple[str, str] | None:
+        """(field, reason) where the app refuses this write."""
+        for one in self.world.fields:
+            value = write.values.get(one.name)
+            if one.name in write.values and not one.writable:
+                return one.name, f"{one.label} cannot be written"
+            if one.choices and value is not None and value not in [choice for choice, _ in one.choices]:
+                return one.name, f"{one.label}: not a choice"
+        reason = self.world.refuse(write.values)
+        return ("", reason) if reason else None
+
+    def refused(self, write: Write) -> WriteResult:
+        field, reason = self.problem_with(write) or ("", "")
+        return WriteResult(Outcome.REFUSED, field=field, detail=reason)
+
+    def kept(self, values: Values) -> Contact:
+        return {name: value for name, value in values.items() if not self.world.ignores(name, value)}
+
+    def created(self, write: Write) -> WriteResult | Sent:
+        if self.problem_with(write) is not None:
+            return self.refused(write)
         self.call("create")
         remote_id = self.created_id("", write) or f"{self.world.name}-{self.world.next_id}"
+        if remote_id in self.world.contacts:
+            return WriteResult(Outcome.UNKNOWN, detail="a contact of this id is there already")
         self.world.next_id += 1
         self.world.on_write("create", remote_id, write.values)
-        self.world.contacts[remote_id] = {one.name: write.values.get(one.name) for one in self.world.fields}
+        kept = self.kept(write.values)
+        self.world.contacts[remote_id] = {one.name: kept.get(one.name) for one in self.world.fields}
+        if self.world.create == "marker":
+            self.world.markers[remote_id] = write.key
         self.world.touch(remote_id)
         self.world.mutations.append(("create", remote_id, dict(write.values)))
         self.call("created")
-        return WriteResult(Outcome.DONE, self.observed(remote_id))
+        return write, remote_id
 
-    def updated(self, write: Write) -> WriteResult:
-        if write.remote_id not in self.world.contacts:
+    def updated(self, write: Write) -> WriteResult | Sent:
+        remote_id = write.remote_id
+        if remote_id not in self.world.contacts:
             return WriteResult(Outcome.GONE)
-        self.call("reread")
-        now = self.observed(write.remote_id)
-        if not write.still_holds(now):
-            return WriteResult(Outcome.STALE, now)
-        problem = self.world.refuse(write.values)
-        if problem:
-            return WriteResult(Outcome.REFUSED, detail=problem)
+        if not self.world.etag:
+            self.call("reread")
+            if (now := self.by_id(remote_id)) is None:
+                return WriteResult(Outcome.GONE)
+            if not write.still_holds(now):
+                return WriteResult(Outcome.STALE, now)
+        if self.problem_with(write) is not None:
+            return self.refused(write)
         self.call("update")
-        self.world.on_write("update", write.remote_id, write.values)
-        self.world.contacts[write.remote_id] |= dict(write.values)
-        self.world.touch(write.remote_id)
-        self.world.mutations.append(("update", write.remote_id, dict(write.values)))
+        if remote_id not in self.world.contacts:
+            return WriteResult(Outcome.GONE)
+        if self.world.etag == "refused" or (self.world.etag == "checked" and self.moved(write)):
+            return WriteResult(Outcome.STALE, self.observed(remote_id, "write"))
+        self.world.on_write("update", remote_id, write.values)
+        new_id = self.world.renames_on_write(remote_id, write.values)
+        self.world.contacts[remote_id] |= self.kept(write.values)
+        if new_id == remote_id:
+            self.world.touch(remote_id)
+        else:
+            self.world.person_renames(remote_id, new_id)
+        self.world.mutations.append(("update", remote_id, dict(write.values)))
         self.call("updated")
-        return WriteResult(Outcome.DONE, self.observed(write.remote_id))
+        return write, new_id
+
+    def moved(self, write: Write) -> bool:
+        return write.etag != str(self.world.etags[write.remote_id])
+
+
+HALTING = (Outcome.UNKNOWN, Outcome.NOT_SENT)
+NOT_TAKEN = WriteResult(Outcome.NOT_SENT, detail="the app takes all of a batch or nothing")
 
 
 @dataclass

@@ -94,6 +94,7 @@ def test_a_web_page_instead_of_data_fails_the_run_with_that_reason(world: Real) 
     assert "p9@example.com" in world.people()
 
 
+@pytest.mark.proves("I21", "I22")
 def test_a_card_that_cannot_be_read_is_named_and_the_others_travel(world: Real) -> None:
     world.radicale.place("alice", "uid-9", person(9))
     world.radicale.place(
@@ -105,6 +106,7 @@ def test_a_card_that_cannot_be_read_is_named_and_the_others_travel(world: Real) 
     assert "p9@example.com" in world.people()
 
 
+@pytest.mark.proves("I26")
 def test_a_listing_that_is_cut_deletes_nobody(world: Real) -> None:
     world.salesmate.fault("cut_body", path="/search", times=9)
     world.clock.forward(300)
@@ -116,6 +118,7 @@ def test_a_listing_that_is_cut_deletes_nobody(world: Real) -> None:
 
 
 # In one transaction around all PostgreSQL could never tidy up after the rows that are updated again and again.
+@pytest.mark.proves("I12", "I26", "E2 complete")
 @pytest.mark.django_db(transaction=True)
 def test_a_listing_that_misses_rows_deletes_nobody_and_creates_nobody(tmp_path: Path) -> None:
     with real(tmp_path) as world:

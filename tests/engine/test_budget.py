@@ -25,6 +25,7 @@ def most_in_an_hour(times: list[datetime]) -> int:
 
 
 # In one transaction around all PostgreSQL could never tidy up after the rows that are updated again and again.
+@pytest.mark.proves("E10 budgets")
 @pytest.mark.django_db(transaction=True)
 def test_three_hours_of_syncing_stay_within_the_budget_of_salesmate() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), limits=lambda app: calls_per_hour("salesmate"))
@@ -61,6 +62,7 @@ def test_calls_are_free_again_an_hour_after_they_were_made() -> None:
     assert budget.available() == 3
 
 
+@pytest.mark.proves("E10 budgets")
 def test_everybody_who_uses_a_login_draws_on_one_budget() -> None:
     clock = TestClock(START)
     first, second = (Budget("app:login", caller, 10, clock) for caller in ("a", "b"))

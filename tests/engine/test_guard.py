@@ -50,6 +50,7 @@ EDGES = [
 ]
 
 
+@pytest.mark.proves("I25", "E5 limits")
 @pytest.mark.parametrize(("what", "size", "limit"), EDGES)
 def test_a_plan_may_reach_a_limit_and_not_pass_it(what: str, size: int, limit: int) -> None:
     assert limit_of(what, size, {}) == limit
@@ -61,6 +62,7 @@ def test_every_limit_has_an_edge_here_and_words() -> None:
     assert {what for what, _, _ in EDGES} == DEFAULT_LIMITS.keys() == WORDS.keys()
 
 
+@pytest.mark.proves("E5 limits")
 @pytest.mark.parametrize("what", DEFAULT_LIMITS)
 @pytest.mark.parametrize("chosen", [0, 3, 100_000])
 def test_a_number_that_staff_chose_stands_instead_of_count_and_share(what: str, chosen: int) -> None:
@@ -80,6 +82,7 @@ def test_anything_but_a_whole_number_leaves_the_default(chosen: object) -> None:
     assert limit_of("clears", 0, {"clears": chosen}) == 10
 
 
+@pytest.mark.proves("I25", "E5 last day")
 @pytest.mark.parametrize("what", DEFAULT_LIMITS)
 def test_what_was_done_lately_counts_too(what: str) -> None:
     limit = limit_of(what, 0, {})
@@ -93,12 +96,14 @@ def test_what_was_done_lately_stops_no_plan_that_does_nothing_of_the_kind(what: 
     assert found({what: 0}, recent={what: 100_000}) == []
 
 
+@pytest.mark.proves("E5 first plan")
 @pytest.mark.parametrize("what", FIRST_MAY)
 def test_the_first_plan_may_create_and_change_without_end(what: str) -> None:
     assert found({what: 100_000}, first_plan=True) == []
     assert len(found({what: 100_000})) == 1
 
 
+@pytest.mark.proves("I25", "E5 first plan")
 @pytest.mark.parametrize("what", [what for what in DEFAULT_LIMITS if what not in FIRST_MAY])
 def test_the_first_plan_may_not_empty_replace_or_tag_without_end(what: str) -> None:
     limit = limit_of(what, 0, {})
@@ -127,6 +132,7 @@ COUNTS = st.dictionaries(st.sampled_from(sorted(DEFAULT_LIMITS)), st.integers(0,
 SIZES = st.integers(0, 2_000)
 
 
+@pytest.mark.proves("I25", "E5 limits")
 @quick
 @given(planned=COUNTS, recent=COUNTS, size=SIZES, chosen=COUNTS, first_plan=st.booleans())
 def test_what_passes_is_within_every_limit(
@@ -138,6 +144,7 @@ def test_what_passes_is_within_every_limit(
             assert count + recent.get(what, 0) <= limit_of(what, size, chosen)
 
 
+@pytest.mark.proves("I25")
 @quick
 @given(planned=COUNTS, size=SIZES, first_plan=st.booleans(), what=st.sampled_from(sorted(DEFAULT_LIMITS)))
 def test_to_do_more_never_lifts_a_breach(planned: dict[str, int], size: int, first_plan: bool, what: str) -> None:

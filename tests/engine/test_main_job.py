@@ -40,6 +40,7 @@ def change_of(entry: SyncLog) -> str:
 
 
 # In one transaction around all PostgreSQL could never tidy up after the rows that are updated again and again.
+@pytest.mark.proves("I14", "I15")
 @pytest.mark.django_db(transaction=True)
 def test_a_thousand_contacts_travel_and_then_nothing_moves(world: Real) -> None:
     world.radicale.fill("alice", [person(n) for n in range(600)])
@@ -117,6 +118,7 @@ def test_a_card_deleted_in_the_book_gets_the_tag_in_salesmate(ada: Real) -> None
     assert len(ada.people()) == 1
 
 
+@pytest.mark.proves("I21")
 def test_a_broken_card_stops_nobody_else(world: Real) -> None:
     world.radicale.fill("alice", [person(1), person(2)])
     world.radicale.place("alice", "broken", "BEGIN:VCARD\r\nthis is not a card\r\n")
@@ -133,6 +135,7 @@ def test_salesmate_answering_with_a_web_page_loses_nothing(world: Real) -> None:
     assert len(world.people()) == 3
 
 
+@pytest.mark.proves("I26", "E2 emptied book")
 def test_an_empty_listing_where_contacts_were_stops_everything(ada: Real) -> None:
     before = ada.radicale.read("alice", "ada")
     ada.salesmate.levers.empty_listing = True

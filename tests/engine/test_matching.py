@@ -30,6 +30,7 @@ def question(
     return Question(1, match_key, candidates, twins, ready, creating, avoid_duplicates, creates, why_not)
 
 
+@pytest.mark.proves("E4 free")
 def test_one_free_candidate_is_the_same_person() -> None:
     assert judge(question(FREE)) == Verdict(Kind.PAIR, "the same e-mail address", candidate=11)
 
@@ -47,24 +48,28 @@ def test_where_nothing_may_be_created_the_contact_is_left_out_with_the_reason() 
     assert judge(question(creates=False)) == Verdict(Kind.EXCLUDED, "no rule creates it")
 
 
+@pytest.mark.proves("E4 no address")
 def test_without_an_email_the_contact_is_left_out_where_duplicates_are_to_be_avoided() -> None:
     expected = Verdict(Kind.EXCLUDED, "no e-mail address, and duplicates are to be avoided")
     assert judge(question(match_key="")) == expected
     assert judge(question(match_key="", creates=False)) == expected
 
 
+@pytest.mark.proves("E4 no address")
 def test_without_an_email_the_contact_is_created_where_duplicates_are_accepted() -> None:
     assert judge(question(match_key="", avoid_duplicates=False)).kind is Kind.CREATE
     left_out = judge(question(match_key="", avoid_duplicates=False, creates=False))
     assert left_out == Verdict(Kind.EXCLUDED, "no rule creates it")
 
 
+@pytest.mark.proves("I13", "E4 no address")
 def test_contacts_without_an_email_are_never_linked_to_each_other() -> None:
     for avoid_duplicates in (True, False):
         verdict = judge(question(FREE, match_key="", avoid_duplicates=avoid_duplicates))
         assert verdict.candidate is None and verdict.kind is not Kind.PAIR
 
 
+@pytest.mark.proves("I13", "E4 never choose")
 @pytest.mark.parametrize(
     ("candidates", "twins", "reason"),
     [
@@ -101,6 +106,7 @@ def test_among_several_nobody_is_chosen(
     assert verdict == Verdict(Kind.DUPLICATE, reason, candidates=tuple(one.record for one in candidates))
 
 
+@pytest.mark.proves("I12", "E4 both read")
 @pytest.mark.parametrize("match_key", [MAIL, ""], ids=["with an e-mail", "without"])
 @pytest.mark.parametrize("candidates", [[], [FREE], [TAKEN, FREE]], ids=["nobody there", "one there", "two there"])
 def test_until_both_books_were_read_everything_waits(match_key: str, candidates: list[Candidate]) -> None:
@@ -108,6 +114,7 @@ def test_until_both_books_were_read_everything_waits(match_key: str, candidates:
     assert verdict == Verdict(Kind.WAIT, "waiting until both books were read completely")
 
 
+@pytest.mark.proves("I11", "E4 unsettled creates")
 @pytest.mark.parametrize("match_key", [MAIL, ""], ids=["with an e-mail", "without"])
 @pytest.mark.parametrize("candidates", [[], [FREE], [TAKEN, FREE]], ids=["nobody there", "one there", "two there"])
 def test_until_a_create_is_settled_what_could_be_it_waits(match_key: str, candidates: list[Candidate]) -> None:
@@ -115,6 +122,7 @@ def test_until_a_create_is_settled_what_could_be_it_waits(match_key: str, candid
     assert verdict == Verdict(Kind.WAIT, "waiting for a create whose outcome is not known yet")
 
 
+@pytest.mark.proves("E4 unsettled deciders")
 @pytest.mark.parametrize(
     ("candidates", "twins"),
     [
@@ -151,6 +159,7 @@ def with_candidates(asked: Question, candidates: Sequence[Candidate]) -> Questio
     return replace(asked, candidates=candidates)
 
 
+@pytest.mark.proves("I13", "E4 free")
 @quick
 @given(QUESTIONS, SEVERAL)
 def test_a_link_needs_one_free_settled_candidate_and_no_twin(asked: Question, candidates: list[Candidate]) -> None:
@@ -161,6 +170,7 @@ def test_a_link_needs_one_free_settled_candidate_and_no_twin(asked: Question, ca
     assert verdict.candidate == (candidates[0].record if possible else None)
 
 
+@pytest.mark.proves("I11", "I12")
 @quick
 @given(QUESTIONS, SEVERAL)
 def test_a_create_needs_nobody_with_the_key_on_either_side(asked: Question, candidates: list[Candidate]) -> None:
@@ -170,12 +180,14 @@ def test_a_create_needs_nobody_with_the_key_on_either_side(asked: Question, cand
         assert not asked.avoid_duplicates if asked.match_key == "" else not candidates and not asked.twins
 
 
+@pytest.mark.proves("I22")
 @quick
 @given(QUESTIONS, SEVERAL)
 def test_every_verdict_has_its_reason(asked: Question, candidates: list[Candidate]) -> None:
     assert judge(with_candidates(asked, candidates)).reason != ""
 
 
+@pytest.mark.proves("I13", "I18")
 @quick
 @given(QUESTIONS, SEVERAL)
 def test_the_order_of_the_candidates_decides_nothing(asked: Question, candidates: list[Candidate]) -> None:

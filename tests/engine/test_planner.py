@@ -146,6 +146,7 @@ CASES = [
 ]
 
 
+@pytest.mark.proves("I4", "I5")
 @pytest.mark.parametrize(("row", "way", "winner"), CASES)
 def test_the_table_decides_what_becomes_of_a_line(row: Row, way: str, winner: str) -> None:
     line = make_line(to=WAYS[way], winner=winner)
@@ -153,6 +154,7 @@ def test_the_table_decides_what_becomes_of_a_line(row: Row, way: str, winner: st
     assert outcome(decision) == row.expected(way, winner)
 
 
+@pytest.mark.proves("I1")
 @pytest.mark.parametrize(("row", "way", "winner"), CASES)
 def test_a_write_names_what_it_replaces_and_where_its_value_comes_from(row: Row, way: str, winner: str) -> None:
     decision = decide_line(make_line(to=WAYS[way], winner=winner), row.shadow, row.left, row.right, PLAIN)
@@ -197,6 +199,7 @@ def test_a_line_that_may_write_to_neither_side_writes_nothing(row: Row) -> None:
     assert decide_line(make_line(to=frozenset()), row.shadow, row.left, row.right, PLAIN).writes == ()
 
 
+@pytest.mark.proves("E9 held line")
 def test_a_conflict_that_is_held_shows_both_values() -> None:
     decision = decide_line(make_line(winner="hold"), OLD, "Anna", "Bob", PLAIN)
     assert decision.held is not None
@@ -206,6 +209,7 @@ def test_a_conflict_that_is_held_shows_both_values() -> None:
 # What the app did not say
 
 
+@pytest.mark.proves("I5", "E3 absent")
 @pytest.mark.parametrize(
     ("shadow", "left", "right", "expected"),
     [
@@ -227,12 +231,14 @@ def test_what_was_not_read_is_no_news(
     assert outcome(decide_line(make_line(winner=winner), shadow, left, right, PLAIN)) == expected
 
 
+@pytest.mark.proves("E3 absent")
 def test_a_side_that_was_not_read_leaves_the_shadow_as_it_is() -> None:
     line = make_line(to=TO_RIGHT)
     plan = plan_pair([line], {"line": OLD}, {}, {"r_line": "Bob"}, PLAIN)
     assert plan == PairPlan(notes=[("line", "left as it is: the line goes the other way")])
 
 
+@pytest.mark.proves("E3 absent")
 def test_tags_that_were_not_read_are_neither_added_to_nor_taken_from() -> None:
     line = make_line(T.TAGS)
     decision = decide_line(line, (["vip"], ["vip"]), ABSENT, ["news", "vip"], PLAIN)
@@ -243,6 +249,7 @@ def test_tags_that_were_not_read_are_neither_added_to_nor_taken_from() -> None:
 # Values that do not fit
 
 
+@pytest.mark.proves("I8")
 def test_a_value_that_is_too_long_is_held_and_never_cut() -> None:
     decision = decide_line(make_line(right_max=4), OLD, "Annabelle", "Old", PLAIN)
     assert decision.writes == () and not decision.agree
@@ -269,12 +276,14 @@ def test_a_value_map_goes_both_ways() -> None:
     assert outcome(decide_line(choice_line(), None, "m", "male", PLAIN)) == "agree"
 
 
+@pytest.mark.proves("I7", "E6 required empty")
 def test_a_required_field_is_not_emptied_but_held() -> None:
     decision = decide_line(make_line(required=True), OLD, None, "Old", PLAIN)
     assert decision.held == Held("required_empty", "line", "Right name must not be empty", None, "Old")
     assert decision.writes == () and not decision.agree
 
 
+@pytest.mark.proves("E6 fallback")
 def test_a_required_field_is_filled_from_its_fallback() -> None:
     line = make_line(required=True, fallback={"constant": "Unknown"})
     decision = decide_line(line, OLD, None, "Old", PLAIN)
@@ -328,6 +337,7 @@ def cut(field: Field, value: Value) -> Value:
     return value[:4] if isinstance(value, str) else value
 
 
+@pytest.mark.proves("E7 stored")
 def test_what_an_app_makes_of_a_value_counts_as_that_value() -> None:
     cutting = Policy(stored={"left": as_sent, "right": cut})
     assert outcome(decide_line(make_line(), None, "Annabelle", "Anna", cutting)) == "agree"
@@ -340,6 +350,7 @@ def test_the_same_value_on_both_sides_agrees_whatever_the_apps_make_of_new_ones(
     assert outcome(decide_line(make_line(winner="hold"), None, "Annabelle", "Annabelle", cutting)) == "agree"
 
 
+@pytest.mark.proves("I14", "E7 stored")
 def test_an_app_that_reformats_never_looks_edited() -> None:
     assert outcome(decide_line(make_line(), ("Annabelle", "ANNA"), "Annabelle", "ANNA", PLAIN)) == ""
 
@@ -361,6 +372,7 @@ MAIL = "anna@a.example"
 KEPT = (MAIL, MAIL)
 
 
+@pytest.mark.proves("E3 match key removed")
 @pytest.mark.parametrize(
     ("left", "right"),
     [
@@ -378,6 +390,7 @@ def test_an_email_removed_on_one_side_stops_the_whole_pair(left: Maybe, right: M
     assert plan == PairPlan(stop=plan.stop)
 
 
+@pytest.mark.proves("E3 match key removed", "I22")
 def test_an_email_that_is_back_lets_the_pair_go_on() -> None:
     plan = email_plan(KEPT, MAIL, MAIL)
     assert plan.stop is None and [write.field for write in plan.writes["right"]] == ["r_name"]
@@ -469,6 +482,7 @@ def test_tags_merge_one_by_one_and_never_conflict(merge: Merge, way: str, winner
     assert outcome(decision) == (expected or "agree")
 
 
+@pytest.mark.proves("E8 reserved tags")
 def test_a_reserved_tag_on_either_side_keeps_nothing_from_agreeing() -> None:
     line = make_line(T.TAGS)
     assert equal(line, ["a", "trash"], ["a"], RESERVED)
@@ -502,6 +516,7 @@ def test_the_spelling_of_a_tag_that_is_there_stays() -> None:
 # A whole contact
 
 
+@pytest.mark.proves("E9 held line")
 def test_every_line_of_a_contact_is_decided_for_itself() -> None:
     lines = [make_line(code=code, winner="hold") for code in ("same", "mine", "clash", "unread", "quiet")]
     left: dict[str, Value] = {"l_same": "A", "l_mine": "New", "l_clash": "A", "l_quiet": "Old"}
@@ -515,6 +530,7 @@ def test_every_line_of_a_contact_is_decided_for_itself() -> None:
     )
 
 
+@pytest.mark.proves("E3 agreed shadow")
 def test_a_difference_that_is_left_becomes_the_shadow_as_it_was_seen() -> None:
     plan = plan_pair([make_line(to=TO_RIGHT)], {"line": OLD}, {"l_line": "Old"}, {"r_line": "Bob"}, PLAIN)
     assert plan.agreed == {"line": ["Old", "Bob"]}
@@ -552,6 +568,7 @@ def test_a_value_that_does_not_fit_is_left_out_of_a_new_contact() -> None:
     assert created(make_line(right_max=4), "Annabelle") == CreatePlan()
 
 
+@pytest.mark.proves("I7", "E6 required empty")
 def test_a_new_contact_with_nothing_in_a_required_field_is_not_created() -> None:
     expected = [Held("required_empty", "", "Right name must not be empty")]
     assert created(make_line(required=True), None).missing == expected
@@ -559,12 +576,14 @@ def test_a_new_contact_with_nothing_in_a_required_field_is_not_created() -> None
     assert created(make_line(required=True, right_max=4), "Annabelle").missing == expected
 
 
+@pytest.mark.proves("E6 fallback")
 def test_a_required_field_of_a_new_contact_is_filled_from_a_chosen_constant() -> None:
     plan = created(make_line(required=True, fallback={"constant": "Unknown"}), None)
     assert (plan.values, plan.filled, plan.missing) == ({"r_line": "Unknown"}, {"r_line": "fallback"}, [])
     assert plan.source == {"line": None}
 
 
+@pytest.mark.proves("E6 fallback")
 def test_a_required_field_of_a_new_contact_is_filled_from_a_chosen_field() -> None:
     line = make_line(required=True, fallback={"field": "company"})
     assert created(line, None, more={"company": "Acme"}).values == {"r_line": "Acme"}
@@ -578,6 +597,7 @@ def test_a_chosen_default_fills_a_new_contact_and_replaces_nothing() -> None:
     assert created(make_line(), None, r_line=None) == CreatePlan()
 
 
+@pytest.mark.proves("E8 reserved tags")
 def test_reserved_tags_do_not_go_into_a_new_contact() -> None:
     assert created(make_line(T.TAGS), ["News", "Trash"], RESERVED).values == {"r_line": ["News"]}
     assert created(make_line(T.TAGS), ["Trash"], RESERVED) == CreatePlan()
@@ -681,6 +701,7 @@ def every_write(plan: PairPlan) -> list[tuple[SideName, Write]]:
     return [(side, write) for side, writes in plan.writes.items() for write in writes]
 
 
+@pytest.mark.proves("I4")
 @quick
 @given(cases(first=True))
 def test_a_first_link_never_erases(case: Case) -> None:
@@ -690,6 +711,7 @@ def test_a_first_link_never_erases(case: Case) -> None:
             assert tag_keys(case.shows(side)[write.field]).keys() <= tag_keys(write.value).keys()
 
 
+@pytest.mark.proves("I15")
 @quick
 @given(cases(first=True))
 def test_after_a_first_link_both_sides_show_the_same_but_for_what_is_held_or_left(case: Case) -> None:
@@ -702,6 +724,7 @@ def test_after_a_first_link_both_sides_show_the_same_but_for_what_is_held_or_lef
         assert equal(line, after.left[line.left.name], after.right[line.right.name], case.policy)
 
 
+@pytest.mark.proves("I5")
 @quick
 @given(cases())
 def test_an_empty_value_never_wins_over_a_change(case: Case) -> None:
@@ -717,6 +740,7 @@ def test_an_empty_value_never_wins_over_a_change(case: Case) -> None:
         assert unchanged.count(True) == 1 and now[unchanged.index(True)] == write.base
 
 
+@pytest.mark.proves("I5", "E3 absent")
 @quick
 @given(cases())
 def test_what_was_not_read_is_neither_replaced_nor_carried(case: Case) -> None:
@@ -727,6 +751,7 @@ def test_what_was_not_read_is_neither_replaced_nor_carried(case: Case) -> None:
         assert line.field(other(side)).name in theirs and theirs[line.field(other(side)).name] == write.source
 
 
+@pytest.mark.proves("I7")
 @quick
 @given(cases())
 def test_nothing_is_written_that_nobody_wrote_or_chose(case: Case) -> None:
@@ -741,6 +766,7 @@ def test_nothing_is_written_that_nobody_wrote_or_chose(case: Case) -> None:
             assert write.value == line.converted(write.source, side, case.policy.region)
 
 
+@pytest.mark.proves("I8")
 @quick
 @given(cases())
 def test_nothing_is_cut(case: Case) -> None:
@@ -751,6 +777,7 @@ def test_nothing_is_cut(case: Case) -> None:
         assert write.value == write.source and len(write.value) <= field.max_length
 
 
+@pytest.mark.proves("E8 reserved tags")
 @quick
 @given(cases())
 def test_reserved_tags_stay_where_they_are(case: Case) -> None:
@@ -760,6 +787,7 @@ def test_reserved_tags_stay_where_they_are(case: Case) -> None:
             assert kept[0] == kept[1]
 
 
+@pytest.mark.proves("I16", "E3 agreed shadow")
 @quick
 @given(cases())
 def test_only_what_was_seen_is_agreed(case: Case) -> None:
@@ -807,6 +835,7 @@ def mirrored_plan(plan: PairPlan) -> PairPlan:
     return PairPlan(turned, agreed, held, plan.notes, plan.stop)
 
 
+@pytest.mark.proves("I19")
 @quick
 @given(cases())
 def test_swapping_the_sides_and_the_winner_mirrors_the_plan(case: Case) -> None:
@@ -839,6 +868,7 @@ def applied(case: Case, plan: PairPlan) -> Case:
     return replace(case, shadow=shadow, left=shows["left"], right=shows["right"])
 
 
+@pytest.mark.proves("I14", "I17")
 @quick
 @given(cases())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do(case: Case) -> None:
@@ -848,6 +878,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(case: Case) -> None:
     assert (second.held, second.stop) == (first.held, first.stop)
 
 
+@pytest.mark.proves("I17", "E3 agreed shadow")
 @quick
 @given(cases())
 def test_what_was_agreed_is_agreed_for_good(case: Case) -> None:
@@ -857,6 +888,7 @@ def test_what_was_agreed_is_agreed_for_good(case: Case) -> None:
     assert after.held == first.held
 
 
+@pytest.mark.proves("I7")
 @quick
 @given(cases(first=True), st.sampled_from(("left", "right")))
 def test_a_new_contact_holds_only_what_the_other_side_shows(case: Case, target: SideName) -> None:
@@ -877,6 +909,7 @@ def test_a_new_contact_holds_only_what_the_other_side_shows(case: Case, target: 
     assert len(plan.missing) == sum(one.required and one.name not in plan.values for one in fields)
 
 
+@pytest.mark.proves("E6 fallback", "I8")
 @pytest.mark.parametrize("fallback", [{"field": "note"}, {"constant": "Unknown"}], ids=["a field", "a constant"])
 def test_a_fallback_that_does_not_fit_fills_nothing(fallback: Mapping[str, str]) -> None:
     line = make_line(required=True, right_max=4, fallback=fallback)

@@ -256,6 +256,7 @@ class Undone(Exception):
     """Ends a history without a trace."""
 
 
+@pytest.mark.proves("I1", "I2", "I3", "I6", "I11", "I14", "I15", "I20", "I22", "I30")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_nothing_is_doubled_or_lost(seed: int) -> None:
     live_through(seed)

@@ -62,6 +62,7 @@ def resume(world: World) -> None:
 # Runs and plans
 
 
+@pytest.mark.proves("E6 stopped at once", "I22")
 def test_what_was_planned_and_not_sent_when_somebody_paused_still_travels_after_the_pause() -> None:
     world = pair_of()
     world.left.person_edits("l1", title="Mathematician")
@@ -77,6 +78,7 @@ def test_what_was_planned_and_not_sent_when_somebody_paused_still_travels_after_
     assert world.right.contacts["r1"]["title"] == "Mathematician"
 
 
+@pytest.mark.proves("E5 approving")
 def test_a_plan_that_is_approved_while_the_connection_is_paused_is_not_called_done() -> None:
     world = pair_of()
     world.edit(review="changes", winner="right")
@@ -94,6 +96,7 @@ def test_a_plan_that_is_approved_while_the_connection_is_paused_is_not_called_do
     assert world.right.contacts["r1"]["title"] == "Mathematician"
 
 
+@pytest.mark.proves("E5 approving")
 def test_approving_while_another_run_is_under_way_is_refused_or_done_and_never_an_error() -> None:
     world = pair_of()
     world.edit(review="changes", winner="right")
@@ -108,6 +111,7 @@ def test_approving_while_another_run_is_under_way_is_refused_or_done_and_never_a
         pytest.fail("a person who approves sees an error of the database")
 
 
+@pytest.mark.proves("E5 rejecting")
 def test_a_plan_that_another_person_just_approved_cannot_be_rejected() -> None:
     world = pair_of()
     world.edit(review="changes", winner="right")
@@ -120,6 +124,7 @@ def test_a_plan_that_another_person_just_approved_cannot_be_rejected() -> None:
     assert SyncRun.objects.get(pk=seen_before.pk).status == "queued"
 
 
+@pytest.mark.proves("E9 hold ends")
 def test_a_hold_that_ends_with_its_plan_is_said_in_the_log() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), review="first")
     world.edit(limits={"clears": 1})
@@ -135,6 +140,7 @@ def test_a_hold_that_ends_with_its_plan_is_said_in_the_log() -> None:
     assert len(world.entries("hold.resolved")) == len(world.entries("hold.opened"))
 
 
+@pytest.mark.proves("I25", "E5 limits")
 def test_the_limits_hold_for_a_connection_that_is_never_reviewed() -> None:
     world = pair_of()
     world.edit(limits={"creates": 5})
@@ -143,6 +149,7 @@ def test_the_limits_hold_for_a_connection_that_is_never_reviewed() -> None:
     assert len(world.right.contacts) == 1
 
 
+@pytest.mark.proves("E5 released")
 def test_a_short_failure_does_not_ask_again_for_what_was_approved() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), review="first")
     world.edit(limits={"creates": 5})
@@ -155,6 +162,7 @@ def test_a_short_failure_does_not_ask_again_for_what_was_approved() -> None:
     assert len(world.right.contacts) == 30
 
 
+@pytest.mark.proves("I21", "E6 one bad item")
 def test_a_contact_that_the_app_never_takes_stops_no_other() -> None:
     world = pair_of()
     world.right.unsent = lambda values: values.get("given") == "Poison"
@@ -169,6 +177,7 @@ def test_a_contact_that_the_app_never_takes_stops_no_other() -> None:
     assert world.right.contacts["r1"]["title"] == "Mathematician"
 
 
+@pytest.mark.proves("E5 dry run")
 def test_a_dry_run_of_a_paused_connection_goes_on_after_it_had_to_wait() -> None:
     world = pair_of()
     pause(world)
@@ -184,6 +193,7 @@ def test_a_dry_run_of_a_paused_connection_goes_on_after_it_had_to_wait() -> None
 # Matching
 
 
+@pytest.mark.proves("I22", "E3 outcomes")
 def test_both_contacts_of_a_match_that_came_to_nothing_are_looked_at_again() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), review="changes")
     world.left.person_creates("l1", given="Ada", email="ada@example.com")
@@ -197,6 +207,7 @@ def test_both_contacts_of_a_match_that_came_to_nothing_are_looked_at_again() -> 
     assert len(world.left.by_email("ada@example.com")) == 1
 
 
+@pytest.mark.proves("E9 held line")
 def test_a_conflict_between_two_contacts_that_meet_is_shown_to_a_person() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), winner="hold")
     world.left.person_creates("l1", given="Ada", email="ada@example.com", title="Left")
@@ -206,6 +217,7 @@ def test_a_conflict_between_two_contacts_that_meet_is_shown_to_a_person() -> Non
     assert [hold.kind for hold in Hold.objects.filter(resolved=None)] == ["conflict"]
 
 
+@pytest.mark.proves("E3 wake by key")
 def test_a_contact_that_waits_for_a_date_is_looked_at_when_its_twin_goes() -> None:
     born = Field("since", "Customer since", FieldType.DATE)
     world = make_world(MemoryApp("left", fields=(*FIELDS, born)), MemoryApp("right"))
@@ -225,6 +237,7 @@ def test_a_contact_that_waits_for_a_date_is_looked_at_when_its_twin_goes() -> No
 # Reading
 
 
+@pytest.mark.proves("E2 complete")
 def test_a_first_reading_that_was_not_proven_is_tried_again_on_the_next_run() -> None:
     world = make_world(MemoryApp("left", unproven=4), MemoryApp("right"))
     world.left.person_creates(given="Ada", email="ada@example.com")
@@ -233,6 +246,7 @@ def test_a_first_reading_that_was_not_proven_is_tried_again_on_the_next_run() ->
     assert len(world.right.contacts) == 1
 
 
+@pytest.mark.proves("I22", "E2 emptied book")
 def test_a_person_can_say_that_an_empty_book_is_right() -> None:
     world = pair_of()
     world.left.contacts.clear()
@@ -245,6 +259,7 @@ def test_a_person_can_say_that_an_empty_book_is_right() -> None:
     assert world.states().get("opposite_deleted") == 1
 
 
+@pytest.mark.proves("I26", "E2 emptied book")
 def test_an_empty_book_stays_held_while_it_lists_nobody() -> None:
     world = pair_of()
     world.left.hidden = {"l1"}
@@ -256,6 +271,7 @@ def test_an_empty_book_stays_held_while_it_lists_nobody() -> None:
     assert Hold.objects.filter(resolved=None, kind="emptied").exists()
 
 
+@pytest.mark.proves("E2 full pass")
 @pytest.mark.parametrize("wish", ["full_wanted", "pull_wanted"])
 def test_a_wish_for_a_reading_that_comes_during_a_reading_is_kept(wish: str) -> None:
     world = pair_of()
@@ -268,6 +284,7 @@ def test_a_wish_for_a_reading_that_comes_during_a_reading_is_kept(wish: str) -> 
     assert Book.objects.filter(**{wish: True}).exists()
 
 
+@pytest.mark.proves("E1 field union")
 def test_a_field_that_was_added_to_the_app_can_be_mapped_at_once() -> None:
     world = pair_of()
     shoe = Field("shoe", "Shoe size", FieldType.TEXT, custom=True)
@@ -283,6 +300,7 @@ def test_a_field_that_was_added_to_the_app_can_be_mapped_at_once() -> None:
     assert world.right.contacts["r1"].get("shoe") == "38"
 
 
+@pytest.mark.proves("I21", "E2 suspects")
 def test_one_missing_contact_that_cannot_be_read_stops_no_other() -> None:
     world = pair_of()
     people(world.left, 20)
@@ -308,6 +326,7 @@ def test_a_quiet_run_does_not_read_all_that_was_done_in_a_day() -> None:
 # Writing
 
 
+@pytest.mark.proves("E3 fresh metadata", "E6 refused value")
 def test_a_value_that_was_refused_is_sent_again_when_the_app_says_other_things_of_the_field() -> None:
     world = pair_of()
     world.right.refuse = lambda values: "too long" if values.get("note") else ""
@@ -321,6 +340,7 @@ def test_a_value_that_was_refused_is_sent_again_when_the_app_says_other_things_o
     assert world.right.contacts["r1"]["note"] == "More than the app takes"
 
 
+@pytest.mark.proves("I6", "E7 created then deleted")
 def test_what_a_person_deleted_before_we_knew_that_it_was_created_is_not_created_again() -> None:
     world = pair_of()
     world.left.person_creates("l2", given="Bob", email="bob@example.com")
@@ -332,6 +352,7 @@ def test_what_a_person_deleted_before_we_knew_that_it_was_created_is_not_created
     assert world.right.by_email("bob@example.com") == []
 
 
+@pytest.mark.proves("I22", "E9 hold ends")
 def test_a_create_that_turned_out_leaves_no_question_open() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right", create="search"))
     world.left.person_creates("l1", given="Ada", email="ada@example.com")
@@ -347,6 +368,7 @@ def test_a_create_that_turned_out_leaves_no_question_open() -> None:
     assert not Hold.objects.filter(resolved=None).exists()
 
 
+@pytest.mark.proves("I21")
 def test_an_odd_answer_of_the_app_stops_no_run() -> None:
     world = pair_of()
     world.right.refuse = lambda values: "half a \ud800 character" if values.get("given") == "Odd" else ""
@@ -362,6 +384,7 @@ def with_float(values: Values) -> Values:
     return {**values, "size": size}
 
 
+@pytest.mark.proves("I21")
 def test_a_number_that_the_app_spells_as_a_float_stops_no_run() -> None:
     size = Field("size", "Size", FieldType.DECIMAL, "custom.size")
     world = make_world(
@@ -373,6 +396,7 @@ def test_a_number_that_the_app_spells_as_a_float_stops_no_run() -> None:
     world.assert_log_is_whole()
 
 
+@pytest.mark.proves("E7 updates", "E8 re-entered")
 def test_the_trash_tag_that_arrived_comes_off_though_its_answer_was_lost() -> None:
     world = pair_of(sync_deletions="both")
     before = dict(world.left.contacts["l1"])
@@ -445,6 +469,7 @@ def test_two_old_forms_end_in_a_refusal_and_not_in_an_error() -> None:
     assert row.version == first.version or row.version == first.version + 1
 
 
+@pytest.mark.proves("I6", "E8 re-entered")
 def test_a_contact_entered_anew_on_the_right_is_linked_to_the_survivor() -> None:
     world = pair_of()
     world.right.person_deletes("r1")
@@ -465,6 +490,7 @@ def test_a_twin_that_takes_the_place_of_a_deleted_contact_gets_no_trash_tag_and_
     assert world.states()["in_sync"] == 1
 
 
+@pytest.mark.proves("I6", "E8 re-entered")
 def test_a_contact_that_is_deleted_and_entered_anew_between_two_runs_is_linked_to_the_survivor() -> None:
     world = pair_of()
     world.left.person_deletes("l1")
@@ -473,6 +499,7 @@ def test_a_contact_that_is_deleted_and_entered_anew_between_two_runs_is_linked_t
     assert world.right.contacts["r1"]["family"] == "King"
 
 
+@pytest.mark.proves("I21")
 def test_one_write_whose_outcome_cannot_be_read_stops_no_other() -> None:
     world = pair_of()
     world.left.person_edits("l1", title="Mathematician")

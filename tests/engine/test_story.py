@@ -22,6 +22,7 @@ def world() -> World:
     return world
 
 
+@pytest.mark.proves("I15")
 def test_contacts_travel_both_ways_and_meet(world: World) -> None:
     outcome = world.sync()
     assert outcome.status == "done", outcome
@@ -32,6 +33,7 @@ def test_contacts_travel_both_ways_and_meet(world: World) -> None:
     world.assert_log_is_whole()
 
 
+@pytest.mark.proves("I14", "I17")
 def test_a_second_run_does_nothing(world: World) -> None:
     world.settle()
     writes = len(world.left.mutations) + len(world.right.mutations)
@@ -62,6 +64,7 @@ def test_tags_of_both_sides_are_merged(pair: World) -> None:
     assert both(pair, "tags") == (["math", "vip"], ["math", "vip"])
 
 
+@pytest.mark.proves("I15")
 def test_edits_of_different_fields_both_arrive(pair: World) -> None:
     pair.left.person_edits("l1", title="Mathematician")
     pair.right.person_edits("r1", note="Wrote the first program")
@@ -70,6 +73,7 @@ def test_edits_of_different_fields_both_arrive(pair: World) -> None:
     assert both(pair, "note") == ("Wrote the first program",) * 2
 
 
+@pytest.mark.proves("I2", "E10 intent and result")
 def test_the_winner_wins_a_conflict_and_the_loser_stands_in_the_log(pair: World) -> None:
     pair.left.person_edits("l1", title="Left")
     pair.right.person_edits("r1", title="Right")
@@ -78,6 +82,7 @@ def test_the_winner_wins_a_conflict_and_the_loser_stands_in_the_log(pair: World)
     assert '"title":"Right"' in (pair.entries("write.intent")[-1].payload or "")
 
 
+@pytest.mark.proves("I5")
 def test_an_empty_value_never_wins(pair: World) -> None:
     pair.left.person_edits("l1", title=None)
     pair.right.person_edits("r1", title="Right")
@@ -85,12 +90,14 @@ def test_an_empty_value_never_wins(pair: World) -> None:
     assert both(pair, "title") == ("Right", "Right")
 
 
+@pytest.mark.proves("I15")
 def test_a_clear_travels(pair: World) -> None:
     pair.right.person_edits("r1", title=None)
     pair.settle()
     assert both(pair, "title") == (None, None)
 
 
+@pytest.mark.proves("I22", "E9 held line", "E9 hold ends")
 def test_a_conflict_can_wait_for_a_person(pair: World) -> None:
     pair.edit(winner="hold")
     pair.left.person_edits("l1", title="Left")
@@ -104,6 +111,7 @@ def test_a_conflict_can_wait_for_a_person(pair: World) -> None:
     assert not Hold.objects.filter(resolved=None).exists()
 
 
+@pytest.mark.proves("I10")
 def test_a_changed_address_stays_the_same_contact(pair: World) -> None:
     pair.left.person_edits("l1", email="countess@example.com")
     pair.settle()
@@ -111,6 +119,7 @@ def test_a_changed_address_stays_the_same_contact(pair: World) -> None:
     assert len(pair.right.contacts) == 1
 
 
+@pytest.mark.proves("I22", "E3 match key removed")
 def test_a_removed_address_holds_the_pair_until_it_is_back(pair: World) -> None:
     pair.left.person_edits("l1", email=None, title="Not carried")
     pair.settle()
@@ -123,6 +132,7 @@ def test_a_removed_address_holds_the_pair_until_it_is_back(pair: World) -> None:
     assert pair.states().get("held") is None
 
 
+@pytest.mark.proves("I6", "E8 trash tag", "E8 survivor")
 def test_a_deleted_contact_is_tagged_on_the_other_side_and_never_created_again(pair: World) -> None:
     pair.left.person_deletes("l1")
     pair.settle()
@@ -132,6 +142,7 @@ def test_a_deleted_contact_is_tagged_on_the_other_side_and_never_created_again(p
     pair.assert_log_is_whole()
 
 
+@pytest.mark.proves("E8 re-entered")
 def test_a_restored_contact_loses_the_tag_and_goes_on(pair: World) -> None:
     before = dict(pair.left.contacts["l1"])
     pair.left.person_deletes("l1")
@@ -143,6 +154,7 @@ def test_a_restored_contact_loses_the_tag_and_goes_on(pair: World) -> None:
     assert both(pair, "title") == ("Back", "Back")
 
 
+@pytest.mark.proves("I6", "E8 re-entered", "E4 free")
 def test_a_contact_entered_anew_is_linked_to_the_survivor(pair: World) -> None:
     pair.left.person_deletes("l1")
     pair.settle()
@@ -153,6 +165,7 @@ def test_a_contact_entered_anew_is_linked_to_the_survivor(pair: World) -> None:
     assert len(pair.left.contacts) == len(pair.right.contacts) == 1
 
 
+@pytest.mark.proves("I6", "E8 trash tag")
 def test_deletion_with_the_option_off_leaves_the_survivor_alone() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"))
     world.left.person_creates("l1", given="Ada", email="ada@example.com")
@@ -163,6 +176,7 @@ def test_deletion_with_the_option_off_leaves_the_survivor_alone() -> None:
     assert world.left.contacts == {}
 
 
+@pytest.mark.proves("E4 no address", "E3 new version")
 def test_contacts_without_an_address_are_left_alone_unless_asked() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"))
     world.left.person_creates(given="Nameless")
@@ -174,6 +188,7 @@ def test_contacts_without_an_address_are_left_alone_unless_asked() -> None:
     assert len(world.right.contacts) == 1
 
 
+@pytest.mark.proves("I13", "I22", "E4 never choose", "E3 wake by key")
 def test_twins_are_not_chosen_between() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"))
     first = world.left.person_creates(given="Eva", email="eva@example.com")
@@ -187,6 +202,7 @@ def test_twins_are_not_chosen_between() -> None:
     assert world.states()["in_sync"] == 1
 
 
+@pytest.mark.proves("I15")
 def test_one_way_leaves_the_other_side_alone() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), direction="to_right")
     world.left.person_creates("l1", given="Ada", email="ada@example.com", title="Left")
@@ -199,6 +215,7 @@ def test_one_way_leaves_the_other_side_alone() -> None:
     assert world.states()["excluded"] == 1
 
 
+@pytest.mark.proves("I7", "E6 required empty")
 def test_a_required_field_is_held_and_never_invented() -> None:
     strict = tuple(replace(f, required=True) if f.name == "family" else f for f in FIELDS)
     world = make_world(MemoryApp("left"), MemoryApp("right", fields=strict))
@@ -209,6 +226,7 @@ def test_a_required_field_is_held_and_never_invented() -> None:
     assert world.states()["held"] == 1
 
 
+@pytest.mark.proves("I21", "E6 one bad item", "E6 refused value")
 def test_a_refused_contact_fails_alone_and_is_not_sent_again(world: World) -> None:
     world.right.refuse = lambda values: "no Ada here" if values.get("given") == "Ada" else ""
     world.settle()
@@ -225,6 +243,7 @@ def test_a_refused_contact_fails_alone_and_is_not_sent_again(world: World) -> No
     assert len(world.right.contacts) == 3
 
 
+@pytest.mark.proves("E5 approving", "E5 one open plan")
 def test_the_first_plan_is_reviewed_and_exactly_it_is_carried_out(world: World) -> None:
     world.edit(review="changes")
     assert world.sync().status == "waiting"
@@ -237,6 +256,7 @@ def test_the_first_plan_is_reviewed_and_exactly_it_is_carried_out(world: World) 
     world.assert_log_is_whole()
 
 
+@pytest.mark.proves("E5 rejecting")
 def test_a_rejected_plan_writes_nothing(world: World) -> None:
     world.edit(review="changes")
     world.sync()
@@ -245,6 +265,7 @@ def test_a_rejected_plan_writes_nothing(world: World) -> None:
     assert not world.left.mutations and not world.right.mutations
 
 
+@pytest.mark.proves("I28", "E5 dry run")
 def test_a_dry_run_changes_nothing_and_can_be_approved(world: World) -> None:
     sync_services.request_plan(world.connection, ANNA, world.clock)
     assert world.sync().status == "waiting"
@@ -255,6 +276,7 @@ def test_a_dry_run_changes_nothing_and_can_be_approved(world: World) -> None:
     assert len(world.left.contacts) == len(world.right.contacts) == 3
 
 
+@pytest.mark.proves("I25", "E5 limits", "E5 phases")
 def test_too_many_clears_are_held_for_a_person() -> None:
     world = make_world(MemoryApp("left"), MemoryApp("right"), review="first")
     ids = [world.left.person_creates(given=f"P{n}", email=f"p{n}@example.com", title="Boss") for n in range(30)]
@@ -270,6 +292,7 @@ def test_too_many_clears_are_held_for_a_person() -> None:
     assert all(values["title"] is None for values in world.right.contacts.values())
 
 
+@pytest.mark.proves("I26", "E2 emptied book", "E9 hold ends")
 def test_a_book_that_lists_nobody_stops_everything(pair: World) -> None:
     pair.left.hidden = set(pair.left.contacts)
     Book.objects.update(full_wanted=True)
@@ -281,6 +304,7 @@ def test_a_book_that_lists_nobody_stops_everything(pair: World) -> None:
     assert not Hold.objects.filter(resolved=None).exists()
 
 
+@pytest.mark.proves("I26", "E2 suspects")
 def test_a_missing_contact_is_read_before_it_counts_as_deleted(pair: World) -> None:
     for n in range(20):
         pair.left.person_creates(given=f"P{n}", email=f"p{n}@example.com")

@@ -29,6 +29,7 @@ def mapped(n: int) -> str:
     )
 
 
+@pytest.mark.proves("I14", "I15")
 @needs("vdirsyncer")
 def test_vdirsyncer_transfers_nothing_afterwards(tmp_path: Path, settings: object) -> None:
     settings.ALLOW_PRIVATE_HOSTS = True  # type: ignore[attr-defined]
