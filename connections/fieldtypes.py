@@ -577,6 +577,8 @@ def _way(source: Field, target: Field, value_map: Mapping[str, str] | None, side
         return _mapped_way(source, target, value_map)
     if found is Grade.LOSSY:
         return _Way(True, f"{pair}: {LOSSES[source.type]}")
+    if source.type is FieldType.OWNER and target.type is FieldType.EMAIL and value_map is None:
+        return _Way(True, f"{pair}: not of every owner is the e-mail address known")
     if found is Grade.CHECKED:
         return _Way(True, _not_every(source.type, target.type))
     if target.type is FieldType.MULTI_CHOICE and not set(_words(source)) <= set(_words(target)):

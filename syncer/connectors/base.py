@@ -223,12 +223,14 @@ class Outcome(StrEnum):
 class WriteResult:
     """What became of one write. `observed` is the read-back (done) or what stood there instead (stale). `detail` is
     for people; `field` names the refused field where the app said it. `unknown` means that the app may have applied
-    it: only a look can tell."""
+    it: only a look can tell. `edited`: somebody changed the contact between the write and the reading back, so what
+    was read is not what became of the write."""
 
     outcome: Outcome
     observed: Observed | None = None
     field: str = ""
     detail: str = ""
+    edited: bool = False
 
 
 class ConnectorError(Exception):

@@ -192,11 +192,13 @@ def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str
         link.applied_actions = {key: value for key, value in link.applied_actions.items() if key != "trash"}
         link.next_attempt_at = now
     else:
-        link.shadow = advanced(setup, change, record.values)
+        link.shadow = advanced(setup, change, record.values, result.edited)
+        link.next_attempt_at = now if result.edited else None
 
 
-def advanced(setup: Setup, change: Change, shown: Mapping[str, Value]) -> dict[str, list[Value]]:
-    """The shadow after a write: for the written lines alone, (the source value used, the value read back)."""
+def advanced(setup: Setup, change: Change, shown: Mapping[str, Value], edited: bool) -> dict[str, list[Value]]:
+    """The shadow after a write: for the written lines alone, (the source value used, the value read back); where
+    somebody edited it before we read it back, the value as the app would have held it, so that the edit travels."""
     shadow = dict(change.link.shadow)
     side: SideName = "left" if change.side == "left" else "right"
     for line in setup.lines:
@@ -206,7 +208,10 @@ def advanced(setup: Setup, change: Change, shown: Mapping[str, Value]) -> dict[s
         if line.is_tags:
             shadow[line.code] = advanced_tags(setup, line, change, shown[name])
             continue
-        pair = [change.source[line.code], shown[name]]
+        became = shown[name]
+        if edited:
+            became = setup.policy.stored[side](line.field(side), change.values.get(name))
+        pair = [change.source[line.code], became]
         shadow[line.code] = pair if side == "right" else pair[::-1]
     return shadow
 

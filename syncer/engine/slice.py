@@ -81,6 +81,7 @@ class Watch:
     budget: Budget
 
     def take(self) -> None:
+        # The budget first: to count a call can mean to wait for the database, and the lease runs on meanwhile.
+        self.budget.take()
         if self.slice.lease.seconds_left() < self.slice.write_seconds:
             self.slice.renew()
-        self.budget.take()

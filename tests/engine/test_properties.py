@@ -122,8 +122,11 @@ def setup_of(contact: Contact) -> Setup:
     return Setup(Connection(), side, contact.lines, {"left": [], "right": []}, contact.policy)
 
 
-def carried_out(contact: Contact, plan: PairPlan, sides: Sequence[SideName] = SIDES) -> Contact:
-    """The contact after what was planned for these sides was written, read back and stored."""
+def carried_out(
+    contact: Contact, plan: PairPlan, sides: Sequence[SideName] = SIDES, reads: Stored | None = None
+) -> Contact:
+    """The contact after what was planned for these sides was written, read back and stored. `reads`: what the apps make
+    of a value, where that is not what their connectors say."""
     shows = {side: dict(contact.shows[side]) for side in SIDES}
     shadow: Mapping[str, Sequence[Value]] = {**contact.shadow, **plan.agreed}
     setup, link = setup_of(contact), Link(connection=Connection())
@@ -133,7 +136,7 @@ def carried_out(contact: Contact, plan: PairPlan, sides: Sequence[SideName] = SI
         change = update(setup, link, side, Record(values=shows[side]), plan.writes[side])
         for name, value in change.values.items():
             field = next(line.field(side) for line in contact.lines if line.field(side).name == name)
-            shows[side][name] = clean(field.type, contact.policy.stored[side](field, value))
+            shows[side][name] = clean(field.type, (reads or contact.policy.stored[side])(field, value))
         link.shadow = dict(shadow)
         shadow = advanced(setup, change, shows[side])
     return replace(contact, shows=shows, shadow=shadow)
@@ -276,6 +279,14 @@ def test_what_was_carried_out_leaves_nothing_to_do(contact: Contact) -> None:
     assert second.held == first.held
 
 
+@pytest.mark.proves("I14", "E7 stored")
+@thorough
+@given(contacts_in_two_apps())
+def test_what_an_app_makes_of_a_value_unforeseen_is_no_edit(contact: Contact) -> None:
+    contact = replace(contact, policy=replace(contact.policy, stored={"left": as_sent, "right": as_sent}))
+    assert every_write(carried_out(contact, contact.plan(), reads=capitals).plan()) == []
+
+
 @pytest.mark.proves("I16", "I17")
 @thorough
 @given(contacts_in_two_apps())
@@ -339,3 +350,18 @@ def test_tags_are_joined_alike_from_either_side_and_never_conflict(
     for side, own in (("left", mine), ("right", theirs)):
         shown = tag_keys(next(iter(after.shows[side].values()))).keys()  # type: ignore[index]
         assert shown == wanted | (own & RESERVED)
+
+
+@pytest.mark.proves("I2")
+@thorough
+@given(TAGS, TAGS, TAGS, TAGS)
+def test_a_tag_is_taken_away_only_where_both_had_agreed_to_it(
+    was_left: list[str], was_right: list[str], left: list[str], right: list[str]
+) -> None:
+    line = Line("tags", field_of("l", T.TAGS), field_of("r", T.TAGS), WAYS[0])
+    shadow = [clean(T.TAGS, was_left), clean(T.TAGS, was_right)]
+    decision = decide_line(line, shadow, clean(T.TAGS, left), clean(T.TAGS, right), Policy(reserved=RESERVED))
+    for side, write in decision.writes:
+        taken = tag_keys(write.base).keys() - tag_keys(write.value).keys()
+        assert taken <= tag_keys(shadow[0]).keys() & tag_keys(shadow[1]).keys()
+        assert not taken & tag_keys(clean(T.TAGS, left if side == "right" else right)).keys()

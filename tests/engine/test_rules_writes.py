@@ -90,6 +90,20 @@ def test_who_has_to_wait_is_tried_at_once_when_something_is_new() -> None:
     assert title(world) == ("Mathematician", "Mathematician")
 
 
+@pytest.mark.proves("E6 refused value")
+def test_a_refused_value_is_not_sent_again_by_an_edit_of_the_connection() -> None:
+    world = pair_of()
+    world.left.person_edits("l1", title="Nobody")
+    world.left.person_creates(given="Bob", email="bob@example.com", title="Nobody")
+    world.right.refuse = lambda values: "no such title" if values.get("title") == "Nobody" else ""
+    world.settle()
+    sent = len(world.entries("write.intent"))
+    world.edit(name="Another name", winner="right")
+    world.settle()
+    assert len(world.entries("write.intent")) == sent == 2
+    assert world.states()["failing"] == 2
+
+
 @pytest.mark.proves("E6 stopped at once")
 @pytest.mark.parametrize("act", ["pause", "edit"])
 def test_who_pauses_or_edits_a_connection_stops_it_at_the_next_batch(act: str) -> None:

@@ -62,9 +62,10 @@ class Put:
 
 @dataclass(frozen=True)
 class Sent:
-    """The server took it; what it made of it is still to be read."""
+    """The server took it, and said which version it made of it, if it did; what that holds is still to be read."""
 
     href: str
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Batch:
         found = meaning(put.act, reply.status, conditions(reply))
         match found:
             case Meaning.OK:
-                return Sent(put.href)
+                return Sent(put.href, reply.headers.get("etag", ""))
             case Meaning.AUTH:
                 refused = AuthFailed(str(error(found, self.dav.host, reply.status)))
                 return Halt(not_sent(str(refused)), refused)
@@ -209,12 +210,15 @@ class Batch:
         except ConnectorError as failure:
             trouble = f"The card was taken, but could not be read back: {failure}"
         for result in results:
-            yield self._settled(result.href, found, trouble) if isinstance(result, Sent) else result
+            yield self._settled(result, found, trouble) if isinstance(result, Sent) else result
 
-    def _settled(self, href: str, found: Mapping[str, Fetched], trouble: str) -> WriteResult:
-        fetched = found.get(href, Fetched(problem=trouble))
+    def _settled(self, sent: Sent, found: Mapping[str, Fetched], trouble: str) -> WriteResult:
+        fetched = found.get(sent.href, Fetched(problem=trouble))
         if fetched.gone:
             return WriteResult(Outcome.GONE, detail="The card was taken, and deleted by someone right after.")
         if fetched.problem != "":
             return WriteResult(Outcome.UNKNOWN, detail=fetched.problem)
-        return WriteResult(Outcome.DONE, observe(href, fetched))
+        # Strong versions that differ are two states of the card (RFC 9110 8.8.3).
+        versions = {sent.etag, fetched.etag}
+        edited = len(versions) == 2 and all(etag.startswith('"') for etag in versions)
+        return WriteResult(Outcome.DONE, observe(sent.href, fetched), edited=edited)
