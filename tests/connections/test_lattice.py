@@ -138,6 +138,7 @@ def test_what_loses_something_loses_it_and_never_fails(source: FieldType, data: 
     field = a(source, choices=COLOURS)
     value = data.draw(values_of(field))
     for target in (t for t in T if grade(source, t) is Grade.LOSSY):
+        assert TO_RIGHT in compatibility(field, a(target)).lossy
         if target is T.DATE or value is not None:
             assert (convert(field, a(target), value) is None) is (value is None)
 

@@ -138,7 +138,7 @@ def carried_out(
             field = next(line.field(side) for line in contact.lines if line.field(side).name == name)
             shows[side][name] = clean(field.type, (reads or contact.policy.stored[side])(field, value))
         link.shadow = dict(shadow)
-        shadow = advanced(setup, change, shows[side])
+        shadow = advanced(setup, change, shows[side], edited=False)
     return replace(contact, shows=shows, shadow=shadow)
 
 
