@@ -7,13 +7,14 @@ PYTHON := .venv/bin/python
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-deep lint types bench format venv-demo venv-dev env
+.PHONY: help demo run test test-deep mutations lint types bench format venv-demo venv-dev env
 
 help:
 	@echo "make demo        the portal with local stand-ins of the apps and lifelike contacts, at http://127.0.0.1:$(PORT)"
 	@echo "make run         the portal: web and worker, with your database (PORT=$(PORT); settings in .env)"
-	@echo "make test        all tests on SQLite, then those that touch the database on PostgreSQL (ARGS='-k name')"
+	@echo "make test        all tests on SQLite and, beside that, those that touch the database on PostgreSQL (ARGS='-k name')"
 	@echo "make test-deep   more random histories of the engine (MINUTES=$(MINUTES) SEED=$(SEED))"
+	@echo "make mutations   puts each deliberate bug into a copy of the code: the one test that it names has to fail"
 	@echo "make lint        style, imports between the packages, forgotten migrations"
 	@echo "make types       mypy --strict"
 	@echo "make bench       what a sync costs, in figures"
@@ -30,6 +31,9 @@ test: venv-dev
 
 test-deep: venv-dev
 	@MINUTES=$(MINUTES) SEED=$(SEED) exec $(PYTHON) -m pytest -m deep -s $(ARGS)
+
+mutations: venv-dev
+	@exec $(PYTHON) scripts/mutations.py $(ARGS)
 
 lint: venv-dev
 	.venv/bin/ruff check .

@@ -20,7 +20,7 @@ from syncer.connectors.base import (
 )
 from syncer.engine.holds import close_book_hold, open_book_hold
 from syncer.engine.replica import chunks, live, mark_gone, store, take_sequences
-from syncer.engine.setup import schema_of, schema_outdated, wanted_fields
+from syncer.engine.setup import fields_from, schema_of, schema_outdated, wanted_fields
 from syncer.engine.slice import NotReady, Slice
 from syncer.models import Book, Hold, Link, Record
 
@@ -100,7 +100,7 @@ def refresh_schema(reader: Reader, book: Book) -> None:
     """Read the app's fields anew. Where they are others than before, what the app refused is worth another try."""
     schema, now = schema_of(reader.connector.fields(book.remote_id)), reader.slice.now()
     with reader.slice.transaction():
-        if book.schema and schema != book.schema:
+        if book.schema and fields_from(schema) != fields_from(book.schema):
             refused = Link.objects.filter(connection__sides__book=book, state=Link.State.FAILING).exclude(refused="")
             refused.update(refused="", next_attempt_at=now)
         book.schema, book.schema_at = schema, now

@@ -87,7 +87,8 @@ class Story(Acts):
 
     def nothing_open(self) -> bool:
         asked = Hold.objects.filter(resolved=None, kind="create_unknown").values("link")
-        return not Change.objects.filter(state="sending").exclude(link__in=asked).exists()
+        waiting = Change.objects.filter(state="sending").exclude(link__in=asked).exists()
+        return not waiting and not Hold.objects.filter(resolved=None, book__isnull=False).exists()
 
     def heal(self) -> None:
         for app in self.apps:

@@ -22,7 +22,7 @@ from tests.engine.acts import CREATES, FAULTS, LISTINGS, Opening, Options, Profi
 from tests.engine.machine import Story, act, replay, told
 
 pytestmark = pytest.mark.django_db
-SECONDS = {"sqlite": 240.0, "postgresql": 180.0}
+SECONDS = {"sqlite": 180.0, "postgresql": 120.0}
 """What `make test` spends here, by database."""
 AT_ONCE = 5
 PROVEN = (
@@ -250,6 +250,10 @@ EXAMPLES: dict[str, tuple[Opening, list[tuple[Any, ...]]]] = {
     "created, and moved to another address before the answer came": (
         Opening(),
         [("enters", 0, 1, 31), ("breaks", 1, 0, 0), ("runs", 0), ("moves", 1, 0), ("runs", 0), ("runs", 1)],
+    ),
+    "the only contact of a book without tombstones is deleted": (
+        Opening(apps=(Profile(), Profile(), Profile(tombstones=False))),
+        [("enters", 0, 10, 17), ("runs", 0), ("runs", 1), ("deletes", 2, 9)],
     ),
     "edited between the reading and the write": (
         Opening(),
