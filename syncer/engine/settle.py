@@ -131,6 +131,9 @@ def settle_one(
         change.state = Change.State.LOST if how == Change.State.LOST else Change.State.STALE
         link.state = Link.State.NEW if link.state == Link.State.CREATING else link.state
         again_later(link, now)
+        if link.attempts > MOST_TRIES:
+            link.state = Link.State.FAILING
+            link.reason = change.detail or "each time we came to write, it was not as we had read it"
     link.updated_at = now
     settled.links.append(link)
     settled.changes.append(change)

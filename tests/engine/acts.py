@@ -30,6 +30,8 @@ DELAY = timedelta(minutes=5)
 """After this time a late app shows everything; it promises ten minutes."""
 SAFE_CALLS = ("changes", "read", "read_many", "find", "reread", "create")
 """At these calls a person can edit without falling into the one round trip that is left open (DESIGN.md 1)."""
+CHECKED_CALLS = ("update", "created", "updated")
+"""And at these where the app compares etags."""
 CALLS = ("created", "updated", "reread", "update", "create", "changes", "read_many", "read", "find")
 """Where something goes wrong: in the next call of such a name, or, by a higher number, in the n-th call from now."""
 CREATES = ("client_id", "marker", "listing", "search")
@@ -40,8 +42,8 @@ LISTINGS = ("unproven", "page error", "expired", "reset", "twice")
 @dataclass(frozen=True)
 class Profile:
     """What kind of app a book is in. `late`: its feed and search show a change five minutes after it, and it says so;
-    `loud`: it shows job titles in capitals; `answers`: a failed write is a result; `checked`: it compares etags;
-    `between`: people edit even between a write and its read-back."""
+    `loud`: it shows job titles in capitals; `answers`: a failed write is a result; `checked`: it compares etags,
+    and shows by them who edited between a write and its reading back."""
 
     create: str = "client_id"
     checked: bool = False
@@ -50,7 +52,6 @@ class Profile:
     tombstones: bool = True
     total: bool = False
     answers: bool = False
-    between: bool = False
 
 
 @dataclass(frozen=True)
@@ -331,9 +332,8 @@ class Acts:
         self.arm(book, call, lambda: self.edits_between(book, which, what))
 
     def edits_between(self, book: int, which: int, what: int) -> None:
-        call, profile = self.apps[book].calls[-1], self.opening.apps[book]
-        between = profile.between and call in ("created", "updated")
-        if call in SAFE_CALLS or between or (call == "update" and profile.checked):
+        call = self.apps[book].calls[-1]
+        if call in SAFE_CALLS or (self.opening.apps[book].checked and call in CHECKED_CALLS):
             self.edits(book, which, what)
 
     def delivers_twice(self, book: int, number: int, call: int) -> None:

@@ -36,8 +36,8 @@ from tests.engine.app import FIELDS, PAGE, Contact, Crash, MemoryApp, raising
 
 __all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "raising"]
 
-Sent = tuple[Write, str]
-"""A write that the app has applied, and the id of its contact."""
+Sent = tuple[str, int]
+"""The contact that a write left, and its etag then."""
 
 
 class MemoryConnector:
@@ -269,9 +269,12 @@ class MemoryConnector:
         return (one if isinstance(one, WriteResult) else self.read_back(one) for one in results)
 
     def read_back(self, sent: Sent) -> WriteResult:
-        if sent[1] not in self.world.contacts:
+        """A conditional app shows by the etag whether somebody edited the contact since our write."""
+        remote_id, etag = sent
+        if remote_id not in self.world.contacts:
             return WriteResult(Outcome.GONE)
-        return WriteResult(Outcome.DONE, self.observed(sent[1], "write"))
+        edited = self.world.conditional and self.world.etags[remote_id] != etag
+        return WriteResult(Outcome.DONE, self.observed(remote_id, "write"), edited=edited)
 
     def result_of(self, write: Write) -> WriteResult | Sent:
         """Apply one write. What is raised in it becomes its result where the app `answers_failures`; a refusal always
@@ -321,8 +324,9 @@ class MemoryConnector:
             self.world.markers[remote_id] = write.key
         self.world.touch(remote_id)
         self.world.mutations.append(("create", remote_id, dict(write.values)))
+        etag = self.world.etags[remote_id]
         self.call("created")
-        return write, remote_id
+        return remote_id, etag
 
     def updated(self, write: Write) -> WriteResult | Sent:
         remote_id = write.remote_id
@@ -349,8 +353,9 @@ class MemoryConnector:
         else:
             self.world.person_renames(remote_id, new_id)
         self.world.mutations.append(("update", remote_id, dict(write.values)))
+        etag = self.world.etags[new_id]
         self.call("updated")
-        return write, new_id
+        return new_id, etag
 
     def moved(self, write: Write) -> bool:
         return write.etag != str(self.world.etags[write.remote_id])

@@ -409,6 +409,19 @@ def test_a_checked_etag_leaves_no_gap_and_a_second_reading_one_round_trip() -> N
         assert outcomes(connector, update("ada", base={"title": "Countess"})) == [outcome]
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_conditional_app_shows_who_edited_between_the_write_and_its_reading_back(conditional: bool) -> None:
+    world, connector = app(conditional=conditional)
+    world.fault_in("updated", lambda: world.person_edits("ada", title="Seer"))
+    world.fault_in("created", lambda: world.person_edits("id-k", title="Seer"))
+    assert [one.edited for one in results(connector, update("ada"), update("ben"), create("k"), create("m"))] == [
+        conditional,
+        False,
+        conditional,
+        False,
+    ]
+
+
 # Failures
 
 FAILURES: dict[str, tuple[ConnectorError, str]] = {
