@@ -22,7 +22,7 @@ from tests.engine.acts import CREATES, FAULTS, LISTINGS, Opening, Options, Profi
 from tests.engine.machine import Story, act, replay, told
 
 pytestmark = pytest.mark.django_db
-SECONDS = {"sqlite": 120.0, "postgresql": 90.0}
+SECONDS = {"sqlite": 90.0, "postgresql": 60.0}
 """What `make test` spends here, by database."""
 AT_ONCE = 5
 PROVEN = (
