@@ -251,7 +251,7 @@ WRITING = ("reread", "create", "update")
 WHOLE = "create"
 LONG = ("approval", "delete", "rename of the id", "two connections")
 """In WHOLE `make test` tells of the surroundings too: leases, counts of calls, listings that fail."""
-EVERY = {"sqlite": 4, "postgresql": 10}
+EVERY = {"sqlite": 6, "postgresql": 15}
 """Of the cases of a story `make test` tells every n-th, by database, and of WHOLE every second on SQLite; the deep test
 tells them all."""
 

@@ -26,7 +26,7 @@ from tests.engine.world import World, make_world
 
 pytestmark = pytest.mark.django_db
 
-SEEDS = range(*(int(number) for number in os.environ.get("RANDOM_SEEDS", "0:20").split(":")))
+SEEDS = range(*(int(number) for number in os.environ.get("RANDOM_SEEDS", "0:10").split(":")))
 ROUNDS = 6
 EDITED = ("given", "family", "title", "note", "mobile")
 QUIET_CALLS = ("changes", "read", "read_many", "find", "reread", "create")
