@@ -2,31 +2,18 @@
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pytest
 from django.db import transaction
 
-from syncer.connectors.base import AuthFailed, BudgetSpent, Outcome
+from syncer.connectors.base import AuthFailed, Outcome
 from syncer.connectors.carddav.connector import CardDav
 from tests.contract.carddav import BOOK, OPEN, Meddle, account, answer, authorised, connect, create, meddler, written
 from tests.contract.radicale import Radicale
+from tests.contract.test_together import Purse
 from tests.needs import needs
 
 pytestmark = needs("radicale")
-
-
-@dataclass
-class Purse:
-    calls: int
-    threads: set[int] = field(default_factory=set)
-
-    def take(self) -> None:
-        self.threads.add(threading.get_ident())
-        if self.calls == 0:
-            raise BudgetSpent("The budget is spent.", datetime(2026, 11, 24, tzinfo=UTC))
-        self.calls -= 1
 
 
 def names(letters: str) -> list[str]:

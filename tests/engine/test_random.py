@@ -17,10 +17,11 @@ from django.db import connection as database
 from django.db.models.functions import Now
 
 from connections.models.connection import SIDES, SideName, other
-from syncer.connectors.base import RateLimited, Transient, Value, Values
+from syncer.connectors.base import Value, Values
 from syncer.engine.values import digest
 from syncer.models import Change, Hold, Link, SyncLog
 from syncer.models.lease import AccountLease
+from tests.engine.acts import crash, lost, throttled, unsent
 from tests.engine.memory import Crash, MemoryApp
 from tests.engine.world import World, make_world
 
@@ -218,22 +219,6 @@ class History:
 
 
 MEANS = {"create": ["create"], "update": ["update", "tag", "untag"]}
-
-
-def crash() -> NoReturn:
-    raise Crash
-
-
-def lost() -> NoReturn:
-    raise Transient("no answer", maybe_applied=True)
-
-
-def unsent() -> NoReturn:
-    raise Transient("no connection")
-
-
-def throttled() -> NoReturn:
-    raise RateLimited("slow down", 60)
 
 
 @contextmanager
