@@ -2,7 +2,7 @@
 (ENGINE.md 4)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -21,8 +21,8 @@ class Surroundings:
     """What the replicas hold around unpaired contacts: by side, the live records by match key and all records by
     lineage; which of them are in a pair; the creates and other writes that are not settled."""
 
-    by_key: dict[SideName, dict[str, list[Record]]] = field(default_factory=lambda: by_side(list))
-    by_lineage: dict[SideName, dict[UUID, list[Record]]] = field(default_factory=lambda: by_side(list))
+    by_key: dict[SideName, dict[str, list[Record]]] = field(default_factory=lambda: both_sides())
+    by_lineage: dict[SideName, dict[UUID, list[Record]]] = field(default_factory=lambda: both_sides())
     links: dict[int, Link] = field(default_factory=dict)
     creating: dict[SideName, list[Change]] = field(default_factory=lambda: {"left": [], "right": []})
     in_flight: set[int] = field(default_factory=set)
@@ -34,8 +34,8 @@ class Surroundings:
         return next(one for group in groups for one in group if one.pk == pk)
 
 
-def by_side(kind: Callable[[], list[Record]]) -> dict[SideName, Any]:
-    return {"left": defaultdict(kind), "right": defaultdict(kind)}
+def both_sides() -> dict[SideName, Any]:
+    return {"left": defaultdict(list), "right": defaultdict(list)}
 
 
 def look_around(setup: Setup, links: Sequence[Link]) -> Surroundings:
