@@ -7,9 +7,11 @@ the connection: connections that share an app never write to it at the same time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from portal.clock import Clock
@@ -34,11 +36,13 @@ class Lease:
         """First statement of every engine transaction: proves and renews the lease. Raises LeaseLost."""
         if not transaction.get_connection().in_atomic_block:
             raise RuntimeError("the fence stands inside the transaction that it protects")
+        if not self.tokens:
+            raise LeaseLost("released")
         asked = self.clock.monotonic()
-        for key, token in self.tokens.items():
-            held = AccountLease.objects.filter(key=key, token=token, expires_at__gt=Now())
-            if held.update(expires_at=Now() + self.ttl) != 1:
-                raise LeaseLost(key)
+        ours = reduce(or_, (Q(key=key, token=token) for key, token in self.tokens.items()))
+        held = AccountLease.objects.filter(ours, expires_at__gt=Now())
+        if held.update(expires_at=Now() + self.ttl) != len(self.tokens):
+            raise LeaseLost(", ".join(self.tokens))
         self.renewed = asked
 
     def seconds_left(self) -> float:
@@ -55,8 +59,9 @@ def acquire(keys: Sequence[str], holder: str, ttl: timedelta, clock: Clock) -> L
     """All keys in sorted order, or none: None when another holds one of them."""
     lease = Lease(holder, ttl, clock, renewed=clock.monotonic())
     for key in sorted(set(keys)):
-        AccountLease.objects.get_or_create(key=key, defaults={"expires_at": Now()})
         token = take(key, holder, ttl)
+        if token is None and AccountLease.objects.get_or_create(key=key, defaults={"expires_at": Now()})[1]:
+            token = take(key, holder, ttl)
         if token is None:
             lease.release()
             return None

@@ -14,7 +14,7 @@ from syncer.engine.decide import Verdict, judge_links, judge_records
 from syncer.engine.guard import Breach, Tally, breaches
 from syncer.engine.holds import sync_link_holds
 from syncer.engine.rows import save_all
-from syncer.engine.setup import Setup, fields_from, needed_fields
+from syncer.engine.setup import Setup, needed_fields
 from syncer.engine.slice import NotReady, Slice
 from syncer.engine.values import canonical, digest
 from syncer.models import Book, Change, Hold, Link, Record, SyncRun
@@ -25,13 +25,13 @@ AT_ONCE = 500
 
 def check_ready(setup: Setup) -> None:
     """Both books need one complete pass that read what this configuration needs, and no open hold of their own."""
-    for ours in setup.sides.values():
+    for side, ours in setup.sides.items():
         hold = Hold.objects.filter(book=ours.book, resolved__isnull=True).first()
         if hold is not None:
             raise NotReady(f"{ours.app_label}: {hold.get_kind_display().lower()}")
         if ours.book.complete_pass == 0:
             raise NotReady(ours.book.problem or f"{ours.app_label} has not been read completely yet")
-        if not needed_fields(ours.side, fields_from(ours.book.schema)) <= set(ours.book.complete_fields):
+        if not needed_fields(setup, side) <= set(ours.book.complete_fields):
             raise NotReady(f"{ours.app_label} is being read again, with the fields that are newly mapped")
 
 

@@ -308,14 +308,13 @@ def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "")
     now = slice.now()
     with slice.transaction():
         current = Connection.objects.filter(pk=connection.pk)
-        if not reason:
-            current.update(last_success_at=now)
+        success = {} if reason else {"last_success_at": now}
         if not run.recorded and not run.dry_run and not run.changes.exists():
+            current.update(quiet_runs=connection.quiet_runs + 1, **success)
             run.delete()
-            current.update(quiet_runs=connection.quiet_runs + 1)
             count_quiet_run(connection.chain)
             return Outcome("quiet", reason)
-        current.update(quiet_runs=0)
+        current.update(quiet_runs=0, **success)
         run.counts = counted(run)
         failed = run.counts["failed"]
         run.status = SyncRun.Status.PARTIAL if failed else SyncRun.Status.DONE

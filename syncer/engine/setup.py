@@ -7,6 +7,7 @@ from typing import Any
 
 from connections.conditions import Condition, Rule
 from connections.fieldtypes import fold
+from connections.models import Condition as ConditionRow
 from connections.models import ConfigVersion, Connection, FieldMapping
 from connections.models import Rule as RuleRow
 from connections.models.connection import SIDES, SideName
@@ -81,25 +82,29 @@ def schema_of(fields: Sequence[Field]) -> list[dict[str, Any]]:
 def ensure_sides(connection: Connection, now: datetime | None = None) -> dict[SideName, Side]:
     """The two sides of a connection with their books, made where they are missing. A side that reads another book than
     before starts over, and has it read anew where its last complete pass is older than a day."""
-    sides: dict[SideName, Side] = {}
-    for name in SIDES:
-        book, _ = Book.objects.get_or_create(
-            account=connection.account(name), kind="contacts", remote_id=connection.book_id(name)
-        )
-        side, joined = Side.objects.get_or_create(connection=connection, side=name, defaults={"book": book})
-        if side.book_id != book.pk:
-            side.book, side.planned, side.version, joined = book, 0, 0, True
-            side.save(update_fields=["book", "planned", "version"])
-        if joined and now is not None and book.complete_started and now - book.complete_started > GOOD_TO_JOIN:
-            Book.objects.filter(pk=book.pk).update(full_wanted=True)
-            book.full_wanted = True
-        sides[name] = side
-    return sides
+    known = {side.side: side for side in connection.sides.select_related("book__account")}
+    return {name: ensure_side(connection, name, known.get(name), now) for name in SIDES}
+
+
+def ensure_side(connection: Connection, name: SideName, side: Side | None, now: datetime | None) -> Side:
+    account, remote_id = connection.account(name), connection.book_id(name)
+    if side is not None and (side.book.account_id, side.book.remote_id) == (account.pk, remote_id):
+        return side
+    book, _ = Book.objects.get_or_create(account=account, kind="contacts", remote_id=remote_id)
+    if side is None:
+        side, _ = Side.objects.get_or_create(connection=connection, side=name, defaults={"book": book})
+    if side.book_id != book.pk:
+        side.book, side.planned, side.version = book, 0, 0
+        side.save(update_fields=["book", "planned", "version"])
+    if now is not None and book.complete_started and now - book.complete_started > GOOD_TO_JOIN:
+        Book.objects.filter(pk=book.pk).update(full_wanted=True)
+        book.full_wanted = True
+    return side
 
 
 def load(connection: Connection, stored: Mapping[SideName, Connector] | None = None) -> Setup:
     """Read the configuration. `stored` are the connectors by side, for their word on how a value will be held."""
-    sides = {name: side_setup(connection, side) for name, side in ensure_sides(connection).items()}
+    sides = {name: side_setup(side) for name, side in ensure_sides(connection).items()}
     lines, broken = lines_of(connection, sides)
     rules: dict[SideName, list[Rule]] = {"left": [], "right": []}
     for row in connection.rules.filter(enabled=True).prefetch_related("conditions"):
@@ -109,9 +114,8 @@ def load(connection: Connection, stored: Mapping[SideName, Connector] | None = N
     return Setup(connection, sides, lines, rules, policy, broken)
 
 
-def side_setup(connection: Connection, side: Side) -> SideSetup:
-    app = connector_class(connection.account("left" if side.side == "left" else "right").app).app
-    book = Book.objects.get(pk=side.book_id)
+def side_setup(side: Side) -> SideSetup:
+    app, book = connector_class(side.book.account.app).app, side.book
     return SideSetup(side, book, fields_from(book.schema), app.capabilities, app.label)
 
 
@@ -179,26 +183,29 @@ def schema_outdated(book: Book) -> bool:
 
 
 def wanted_fields(book: Book) -> list[str]:
-    """What a book is read with: the union of what its connections need, drafts left out."""
+    """What a book is read with: what decides who a contact is, and the union of what its connections need, drafts left
+    out: the fields of their mappings and of their rules' conditions."""
     known = fields_from(book.schema)
     wanted = always_read(known)
-    for side in book.sides.exclude(connection__state="draft").select_related("connection"):
-        wanted |= needed_fields(side, known)
-    return sorted(wanted)
+    sides = dict(book.sides.exclude(connection__state="draft").values_list("connection", "side"))
+    for mapping in FieldMapping.objects.filter(connection__in=sides, enabled=True):
+        wanted.add(mapping.left_field if sides[mapping.connection_id] == "left" else mapping.right_field)
+        wanted.add(str((mapping.fallback or {}).get("field", "")))
+    conditions = ConditionRow.objects.filter(rule__connection__in=sides).exclude(field="")
+    for connection, source, name in conditions.values_list("rule__connection", "rule__source", "field"):
+        if source == sides[connection]:
+            wanted.add(name)
+    return sorted(wanted & set(known))
 
 
 def always_read(known: Mapping[str, Field]) -> set[str]:
     return {name for name, found in known.items() if found.role in ALWAYS_READ}
 
 
-def needed_fields(side: Side, known: Mapping[str, Field]) -> set[str]:
-    """What one connection needs of one of its books: the fields of its mapping and of its rules' conditions, and what
-    decides who a contact is."""
-    connection, needed = side.connection, always_read(known)
-    for mapping in connection.mappings.filter(enabled=True):
-        needed.add(mapping.left_field if side.side == "left" else mapping.right_field)
-        if mapping.fallback and "field" in mapping.fallback:
-            needed.add(mapping.fallback["field"])
-    for rule in connection.rules.filter(source=side.side).prefetch_related("conditions"):
-        needed |= {condition.field for condition in rule.conditions.all() if condition.field}
+def needed_fields(setup: Setup, side: SideName) -> set[str]:
+    """What this connection needs of the book on one side before it can judge."""
+    known = setup.sides[side].fields
+    needed = always_read(known) | {line.field(side).name for line in setup.lines}
+    needed |= {str((line.fallback or {}).get("field", "")) for line in setup.lines}
+    needed |= {condition.field for rule in setup.rules[side] for condition in rule.conditions}
     return needed & set(known)

@@ -3,9 +3,10 @@
 A lever is a plain attribute, set when the app is made or at any time later; each is proven in test_memory.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, NoReturn
 
 from syncer.connectors.base import ConnectorError, Field, FieldType, Observed, Owner, Role, Value, Values
 
@@ -24,6 +25,13 @@ Contact = dict[str, Value]
 
 class Crash(BaseException):
     """The process dies here."""
+
+
+def die(context: Mapping[str, Any]) -> NoReturn:
+    """Die in an SQL statement. A dead process has no open cursors; here it is done by hand, for Django closes
+    one only after an ordinary error. `context` is what Django tells an execute_wrapper."""
+    context["cursor"].close()
+    raise Crash
 
 
 @dataclass

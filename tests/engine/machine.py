@@ -26,7 +26,7 @@ from syncer.engine.run import Outcome
 from syncer.models import Change, Hold, SyncRun
 from syncer.models.lease import AccountLease
 from tests.engine.acts import Acts, Opening
-from tests.engine.memory import Crash
+from tests.engine.memory import Crash, die
 from tests.engine.world import ANNA
 
 
@@ -146,10 +146,10 @@ def dying_at(statement: int, after: bool) -> Iterator[None]:
             return run(sql, params, many, context)
         count += 1
         if count == statement and not after:
-            raise Crash
+            die(context)
         result = run(sql, params, many, context)
         if count == statement:
-            raise Crash
+            die(context)
         return result
 
     with database.execute_wrapper(execute):

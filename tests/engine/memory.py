@@ -32,9 +32,9 @@ from syncer.connectors.base import (
     Write,
     WriteResult,
 )
-from tests.engine.app import FIELDS, PAGE, Contact, Crash, MemoryApp, raising
+from tests.engine.app import FIELDS, PAGE, Contact, Crash, MemoryApp, die, raising
 
-__all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "raising"]
+__all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "die", "raising"]
 
 Sent = tuple[str, int]
 """The contact that a write left, and its etag then."""

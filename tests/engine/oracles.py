@@ -66,6 +66,10 @@ class Oracles:
     def book(self, number: int) -> Book | None:
         return Book.objects.filter(account__label=self.world.apps[number].name).first()
 
+    def books_of(self, connection: Connection) -> dict[str, Book]:
+        """By side."""
+        return {side.side: side.book for side in connection.sides.select_related("book__account")}
+
     def ids_of(self, app: MemoryApp, remote_id: str) -> set[str]:
         """Every id that this contact has had."""
         return {remote_id, *app.previous_ids.get(remote_id, ())}
@@ -136,7 +140,7 @@ class Oracles:
         for name, value in change.values.items():
             if value is None or change.operation in ("tag", "untag"):
                 continue
-            app = self.world.apps[self.book_number(change.run.connection.sides.get(side=far).book)]
+            app = self.app_of(change.run.connection, far)
             if TYPES[name] == FieldType.TAGS:
                 value = sorted(set(as_tags(value)) - set(as_tags(change.base.get(name))))
             assert self.showed(app, source.remote_id, name, value), f"I7: {name}={value} was never seen in {app.name}"
@@ -146,8 +150,8 @@ class Oracles:
         app = self.world.apps[number]
         email = str(change.values.get("email"))
         assert (number, email) not in self.ghosts.forbidden, f"I6: {email} came back in {app.name}"
-        books = [side.book for side in change.run.connection.sides.all()]
-        assert all(book.complete_pass for book in books), "I12: created before both books were read"
+        books = self.books_of(change.run.connection)
+        assert all(book.complete_pass for book in books.values()), "I12: created before both books were read"
         known = Record.objects.filter(book=self.book(number), match_key=email, state="live")
         assert not known.exists(), f"I13: {email} stands in {app.name}, and is created all the same"
         source = getattr(change.link, far_side(change))
@@ -170,8 +174,9 @@ class Oracles:
         """I16: a shadow holds only what was really seen on its side, or what we sent there."""
         for connection in self.world.connections:
             lines = {str(line.code): line for line in connection.mappings.all()}
-            books = {side.side: self.book_number(side.book) for side in connection.sides.all()}
-            for link in Link.objects.filter(connection=connection).exclude(state__in=ENDED).exclude(shadow={}):
+            books = {side: self.book_number(book) for side, book in self.books_of(connection).items()}
+            links = Link.objects.filter(connection=connection).exclude(state__in=ENDED).exclude(shadow={})
+            for link in links.select_related(*SIDES):
                 for code, pair in link.shadow.items():
                     if code in lines:
                         self.check_shadow(lines[code], link, pair, books)
@@ -270,10 +275,10 @@ class Oracles:
     def check_every_contact_has_a_verdict(self) -> None:
         """I10, I15: each contact that an app shows has one link in each connection of its book."""
         for connection in self.world.connections:
-            for side in connection.sides.all():
-                app = self.world.apps[self.book_number(side.book)]
-                links = Link.objects.filter(connection=connection, **{f"{side.side}__isnull": False})
-                ids = Counter(links.exclude(state__in=ENDED).values_list(f"{side.side}__remote_id", flat=True))
+            for side, book in self.books_of(connection).items():
+                app = self.world.apps[self.book_number(book)]
+                links = Link.objects.filter(connection=connection, **{f"{side}__isnull": False})
+                ids = Counter(links.exclude(state__in=ENDED).values_list(f"{side}__remote_id", flat=True))
                 missing = set(app.contacts) - set(ids)
                 assert not missing, f"I15: {connection} has no verdict on {missing} of {app.name}"
                 assert max(ids.values(), default=1) == 1, f"I10: {ids}"
@@ -298,7 +303,7 @@ class Oracles:
                         assert alike(connection, line, pair), f"I15: {connection} {link.left.remote_id} differs: {pair}"
 
     def app_of(self, connection: Connection, side: SideName) -> MemoryApp:
-        return self.world.apps[self.book_number(connection.sides.get(side=side).book)]
+        return self.world.apps[self.book_number(self.books_of(connection)[side])]
 
     def check_nothing_lost(self) -> None:
         """I2: what a person wrote stands where they wrote it, or in the log."""

@@ -30,7 +30,7 @@ from syncer.engine.run import Outcome, Worker, run_slice
 from syncer.models import Book, Change, Link, LogChain, Record, Side, SyncLog, SyncRun
 from syncer.models.lease import AccountLease
 from syncer.models.link import ENDED
-from tests.engine.memory import FIELDS, Crash, MemoryApp, TestClock
+from tests.engine.memory import FIELDS, Crash, MemoryApp, TestClock, die
 from tests.engine.three import Net
 from tests.engine.world import World
 
@@ -119,7 +119,7 @@ class Ticks:
         if self.resting or (self.dead and verb in ("ROLLBACK", "RELEASE")):
             return run(sql, params, many, context)
         if self.dead:
-            raise Crash
+            die(context)
         if verb in ("INSERT", "UPDATE", "DELETE"):
             self.wrote = " ".join(sql.split()[: 4 if verb == "INSERT" else 3])[:50]
         if not self.wrote or verb not in ("INSERT", "UPDATE", "DELETE", "RELEASE") or depth() > self.floor:

@@ -22,7 +22,7 @@ from syncer.engine.values import digest
 from syncer.models import Change, Hold, Link, SyncLog
 from syncer.models.lease import AccountLease
 from tests.engine.acts import crash, lost, throttled, unsent
-from tests.engine.memory import Crash, MemoryApp
+from tests.engine.memory import Crash, MemoryApp, die
 from tests.engine.world import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -230,7 +230,7 @@ def dying_at(statement: int) -> Iterator[None]:
         nonlocal count
         count += 1
         if count == statement:
-            raise Crash
+            die(context)
         return run(sql, params, many, context)
 
     with database.execute_wrapper(execute):
