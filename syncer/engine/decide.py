@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from connections.fieldtypes import fold, same
 from connections.models.connection import SideName, other
-from syncer.connectors.base import Value
+from syncer.connectors.base import Role, Value
 from syncer.engine import matching
-from syncer.engine.planner import Held, PairPlan, Write, plan_create, plan_pair
+from syncer.engine.planner import CreatePlan, Held, PairPlan, Write, plan_create, plan_pair
+from syncer.engine.refused import refused_value, why_refused
 from syncer.engine.scope import Scope, in_scope, try_rules
 from syncer.engine.setup import Setup
 from syncer.engine.surroundings import Surroundings, look_around, question_of
@@ -27,7 +28,7 @@ WAIT_AGAIN = timedelta(minutes=1)
 class Verdict:
     """What one link becomes. `link` may be unsaved; `also` is the unsaved link of a match's other contact. `shadow` are
     the lines that agree; `changes` are unsaved rows without a run; `trace` tells why; `judged` is false where it has to
-    wait."""
+    wait; `refused` is what the app refused before and is left out for that."""
 
     link: Link
     state: str
@@ -41,6 +42,7 @@ class Verdict:
     judged: bool = True
     also: Link | None = None
     actions: dict[str, object] | None = None
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def side_record(link: Link, side: SideName) -> Record | None:
@@ -126,6 +128,7 @@ def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record], n
     if not scope.matched:
         return excluded(link, scope)
     plan = plan_pair(setup.lines, link.shadow, records["left"].values, records["right"].values, setup.policy)
+    refused = leave_out_refused(link, plan)
     verdict = Verdict(
         link, Link.State.IN_SYNC, shadow=plan.agreed, held=plan.held, trace=scope.trace, again_at=scope.again_at
     )
@@ -133,12 +136,27 @@ def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record], n
         verdict.state, verdict.reason, verdict.held = Link.State.HELD, plan.stop.reason, [plan.stop]
         return verdict
     verdict.trace += [{"line": line, "why": note} for line, note in plan.notes]
-    verdict.changes = updates(setup, link, records, plan)
-    refused = [change for change in verdict.changes if change.digest == link.refused]
+    changes = updates(setup, link, records, plan)
+    verdict.changes = [change for change in changes if change.digest not in link.refused]
+    refused |= {change.digest: link.refused[change.digest] for change in changes if change.digest in link.refused}
     if refused:
-        verdict.changes = [change for change in verdict.changes if change not in refused]
-        verdict.state, verdict.reason = Link.State.FAILING, link.reason
+        verdict.state, verdict.reason, verdict.refused = Link.State.FAILING, why_refused(refused), refused
     return verdict
+
+
+def leave_out_refused(link: Link, plan: PairPlan) -> dict[str, str]:
+    """Take the values out of a plan that the app refused before: each waits for a person, and the others travel. What
+    was left out, by digest."""
+    left_out: dict[str, str] = {}
+    for side, writes in plan.writes.items():
+        for write in list(writes):
+            name = refused_value(side, write.field, write.value)
+            if name in link.refused:
+                writes.remove(write)
+                left_out[name] = link.refused[name]
+                pair = (write.source, write.base) if side == "right" else (write.base, write.source)
+                plan.held.append(Held("value", write.line, link.refused[name], *pair))
+    return left_out
 
 
 def excluded(link: Link, scope: Scope) -> Verdict:
@@ -212,8 +230,10 @@ def judge_deletion(
         verdict.again_at = now + WAIT_AGAIN  # entered anew, it seems: then it is linked, and no tag is needed
     elif isinstance(state, dict) and state.get("wanted") and not state.get("set") and survivor.usable:
         verdict.changes = tag_change(setup, link, side, survivor, add=True)
-        if any(change.digest == link.refused for change in verdict.changes):
-            verdict.changes, verdict.reason = [], f"{verdict.reason}; the tag was refused: {link.reason}"[:500]
+        refused = {one.digest: link.refused[one.digest] for one in verdict.changes if one.digest in link.refused}
+        if refused:
+            verdict.reason = f"{verdict.reason}; the tag was refused: {why_refused(refused)}"
+            verdict.changes, verdict.refused = [], refused
     if edited_since(setup, link, side, survivor):
         reason = f"deleted in {app} and edited in {setup.sides[side].app_label} since they last agreed"
         verdict.held = [Held("deleted_edited", "", reason)]
@@ -388,6 +408,9 @@ def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope
         setup.lines, target, record.values, list(theirs.fields.values()), setup.policy, setup.defaults(target)
     )
     keep_uid(setup, side, record, plan.values)
+    refused, essential = leave_out_of_create(setup, link, target, plan)
+    if essential:
+        return Verdict(link, Link.State.FAILING, why_refused(refused), trace=scope.trace, refused=refused)
     if plan.missing:
         reason = f"{theirs.app_label}: " + "; ".join(held.reason for held in plan.missing)
         held = Held("required_empty", "", reason)
@@ -405,9 +428,24 @@ def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope
         reasons=reasons,
         match_key=record.match_key,
     )
-    if row.digest == link.refused:
-        return Verdict(link, Link.State.FAILING, link.reason, trace=scope.trace)
-    return Verdict(link, Link.State.NEW, "to be created", changes=[row], trace=scope.trace)
+    if row.digest in link.refused:
+        refused[row.digest] = link.refused[row.digest]
+        return Verdict(link, Link.State.FAILING, why_refused(refused), trace=scope.trace, refused=refused)
+    return Verdict(link, Link.State.NEW, "to be created", changes=[row], trace=scope.trace, refused=refused)
+
+
+def leave_out_of_create(setup: Setup, link: Link, target: SideName, plan: CreatePlan) -> tuple[dict[str, str], bool]:
+    """A new contact comes without the values that the app refused before: (what was left out, by digest; whether it
+    cannot be made without one of them)."""
+    names = {name: refused_value(target, name, value) for name, value in plan.values.items()}
+    refused = {name: link.refused[one] for name, one in names.items() if one in link.refused}
+    plan.values = {name: value for name, value in plan.values.items() if name not in refused}
+    for line in setup.lines:
+        if line.field(target).name in refused:
+            plan.source.pop(line.code, None)
+    fields = setup.sides[target].fields
+    essential = any(fields[name].required or fields[name].role in (Role.EMAIL, "uid") for name in refused)
+    return {names[name]: reason for name, reason in refused.items()}, essential
 
 
 def keep_uid(setup: Setup, side: SideName, record: Record, values: dict[str, Value]) -> None:

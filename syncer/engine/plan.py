@@ -145,8 +145,10 @@ def take_over(setup: Setup, verdict: Verdict, now: datetime) -> bool:
     link.next_attempt_at, link.version = verdict.again_at, setup.version
     if verdict.actions is not None:
         link.applied_actions = verdict.actions
+    if verdict.judged:
+        link.refused = verdict.refused
     if verdict.state == Link.State.IN_SYNC and not verdict.changes:
-        link.attempts, link.refused = 0, ""
+        link.attempts = 0
     changed = before != [getattr(link, name) for name in STORED]
     if changed:
         link.updated_at = now

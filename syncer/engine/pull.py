@@ -101,8 +101,9 @@ def refresh_schema(reader: Reader, book: Book) -> None:
     schema, now = schema_of(reader.connector.fields(book.remote_id)), reader.slice.now()
     with reader.slice.transaction():
         if book.schema and fields_from(schema) != fields_from(book.schema):
-            refused = Link.objects.filter(connection__sides__book=book, state=Link.State.FAILING).exclude(refused="")
-            refused.update(refused="", next_attempt_at=now)
+            states = [Link.State.FAILING, Link.State.OPPOSITE_DELETED]
+            refused = Link.objects.filter(connection__sides__book=book, state__in=states).exclude(refused={})
+            refused.update(refused={}, next_attempt_at=now)
         book.schema, book.schema_at = schema, now
         book.save(update_fields=["schema", "schema_at"])
 

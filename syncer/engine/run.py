@@ -200,11 +200,11 @@ def try_refused_again(slice: Slice, connection: Connection) -> None:
     """What an app refused is worth another try once one of the accounts was authorised anew: rights may have come."""
     checked = [account.checked_at for account in (connection.left_account, connection.right_account)]
     since = max((moment for moment in checked if moment is not None), default=EVER)
-    failing = Link.objects.filter(connection=connection, state=Link.State.FAILING, updated_at__lt=since)
-    refused, now = failing.exclude(refused=""), slice.now()
+    states, now = [Link.State.FAILING, Link.State.OPPOSITE_DELETED], slice.now()
+    refused = Link.objects.filter(connection=connection, state__in=states, updated_at__lt=since).exclude(refused={})
     if refused.exists():
         with slice.transaction():
-            refused.update(refused="", next_attempt_at=now, updated_at=now)
+            refused.update(refused={}, next_attempt_at=now, updated_at=now)
 
 
 def open_plan_stands(slice: Slice, connection: Connection, run: SyncRun) -> bool:

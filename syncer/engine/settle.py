@@ -14,6 +14,7 @@ from syncer.connectors.base import Outcome, Value, WriteResult
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.planner import Line
 from syncer.engine.pull import answered
+from syncer.engine.refused import refused_value, why_refused
 from syncer.engine.replica import store, take_sequences, unite
 from syncer.engine.rows import save_all
 from syncer.engine.setup import Setup
@@ -124,7 +125,7 @@ def settle_one(
         done(setup, change, result, records, now)
     elif result.outcome == Outcome.REFUSED:
         change.state = Change.State.REFUSED
-        refused(link, change, result)
+        refused(link, change, result, now)
     elif result.outcome == Outcome.NOT_SENT:
         not_sent(link, change, now)
     else:
@@ -166,10 +167,14 @@ def again_later(link: Link, now: datetime) -> None:
     link.next_attempt_at = now if late <= 0 else now + min(FIRST_RETRY * 2 ** min(late - 1, 12), LONGEST_RETRY)
 
 
-def refused(link: Link, change: Change, result: WriteResult) -> None:
-    """The same value is not sent again until it, or what the app says of its fields, changes."""
-    link.state, link.refused, link.attempts = Link.State.FAILING, change.digest, link.attempts + 1
-    link.reason, link.next_attempt_at = change.detail or "the app refused it", None
+def refused(link: Link, change: Change, result: WriteResult, now: datetime) -> None:
+    """The same value is not sent again until it, or what the app says of its fields, changes. Where the app named the
+    field, the others go once more without it."""
+    named = change.operation in (Change.Operation.CREATE, Change.Operation.UPDATE) and result.field in change.values
+    what = refused_value(change.side, result.field, change.values[result.field]) if named else change.digest
+    link.refused = {**link.refused, what: change.detail or "the app refused it"}
+    link.state, link.reason, link.attempts = Link.State.FAILING, why_refused(link.refused), link.attempts + 1
+    link.next_attempt_at = now if named else None
 
 
 def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str, Record], now: datetime) -> None:
@@ -181,8 +186,8 @@ def done(setup: Setup, change: Change, result: WriteResult, records: Mapping[str
     change.record = record
     if change.operation == Change.Operation.CREATE:
         setattr(link, side, record)
-    link.state = Link.State.IN_SYNC
-    link.reason, link.attempts, link.refused, link.next_attempt_at = "", 0, "", None
+    link.state = Link.State.FAILING if link.refused else Link.State.IN_SYNC
+    link.reason, link.attempts, link.next_attempt_at = why_refused(link.refused), 0, None
     if change.operation == Change.Operation.TAG:
         link.state = Link.State.OPPOSITE_DELETED
         link.reason = "deleted on the other side, tagged here"

@@ -58,7 +58,9 @@ class Link(models.Model):
     applied_actions = models.JSONField(default=dict, blank=True)
     flips = models.JSONField(default=dict, blank=True)
     trace = models.JSONField(default=list, blank=True, help_text="The reasons of the last decision, as they were then.")
-    refused = models.CharField(max_length=64, blank=True, help_text="Digest of the change that the app refused last.")
+    refused = models.JSONField(
+        default=dict, blank=True, help_text="What the app refused: digests of values or changes, each with its reason."
+    )
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=0)

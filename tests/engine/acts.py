@@ -27,6 +27,7 @@ TAGS = ("vip", "news", "old")
 UNMAPPED = ("note", "title")
 """By connection: the field that it does not map."""
 DELAY = timedelta(minutes=5)
+NOT_THIS = "not this one"
 """After this time a late app shows everything; it promises ten minutes."""
 SAFE_CALLS = ("changes", "read", "read_many", "find", "reread", "create")
 """At these calls a person can edit without falling into the one round trip that is left open (DESIGN.md 1)."""
@@ -43,7 +44,7 @@ LISTINGS = ("unproven", "page error", "expired", "reset", "twice")
 class Profile:
     """What kind of app a book is in. `late`: its feed and search show a change five minutes after it, and it says so;
     `loud`: it shows job titles in capitals; `answers`: a failed write is a result; `checked`: it compares etags,
-    and shows by them who edited between a write and its reading back."""
+    and shows by them who edited between a write and its reading back; `names`: it says which field it refuses."""
 
     create: str = "client_id"
     checked: bool = False
@@ -52,6 +53,7 @@ class Profile:
     tombstones: bool = True
     total: bool = False
     answers: bool = False
+    names: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def made(name: str, profile: Profile) -> MemoryApp:
         total=profile.total,
         page_size=3,
         answers_failures=profile.answers,
-        refuse=lambda values: "not this one" if POISON in str(values) else "",
+        refuse=lambda values: NOT_THIS if POISON in str(values) and not profile.names else "",
+        refuses=lambda name, value: NOT_THIS if POISON in str(value) and profile.names else "",
     )
     if profile.loud:
         app.normalises("title", str.upper)

@@ -38,7 +38,8 @@ def die(context: Mapping[str, Any]) -> NoReturn:
 class MemoryApp:
     """One account with one book, `contacts`. `faults` maps the number of a call, counted from now, to what happens in
     it; `mutations` holds every write as (operation, id, values). `unproven` listings end without a proof that they were
-    complete; `unsent` says which writes never leave; reading an `unreadable` contact by id fails; `shows` is how the
+    complete; `unsent` says which writes never leave; `refuse` says why it takes a write not at all, `refuses` which
+    field of it, and why; reading an `unreadable` contact by id fails; `shows` is how the
     app shows what it holds, and `stored` how the connector says that it will. `log` names a contact at each change,
     `history` how it was from then on (None: deleted)."""
 
@@ -55,6 +56,7 @@ class MemoryApp:
     faults: dict[int, Callable[[], None]] = field(default_factory=dict)
     on_write: Callable[[str, str, Values], None] = lambda operation, remote_id, values: None
     refuse: Callable[[Values], str] = lambda values: ""
+    refuses: Callable[[str, Value], str] = lambda name, value: ""
     owners: tuple[Owner, ...] = ()
     expired: bool = False
     hidden: set[str] = field(default_factory=set)

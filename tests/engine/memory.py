@@ -299,6 +299,8 @@ class MemoryConnector:
                 return one.name, f"{one.label} cannot be written"
             if one.choices and value is not None and value not in [choice for choice, _ in one.choices]:
                 return one.name, f"{one.label}: not a choice"
+            if one.name in write.values and (reason := self.world.refuses(one.name, value)):
+                return one.name, reason
         reason = self.world.refuse(write.values)
         return ("", reason) if reason else None
 

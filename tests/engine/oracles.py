@@ -290,13 +290,16 @@ class Oracles:
                 continue
             lines = connection.mappings.filter(enabled=True)
             left, right = (self.app_of(connection, side) for side in SIDES)
-            for link in Link.objects.filter(connection=connection, state="in_sync").select_related("left", "right"):
+            links = Link.objects.filter(connection=connection, state__in=["in_sync", "failing"])
+            for link in links.exclude(left=None).exclude(right=None).select_related("left", "right"):
+                held = set(Hold.objects.filter(link=link, resolved=None).values_list("mapping", flat=True))
+                if link.state == "failing" and (not link.refused or len(held) < len(link.refused)):
+                    continue  # it cannot be written, or the app did not say which field it refused
                 assert link.left is not None and link.right is not None
                 ends = [(app, row.remote_id) for app, row in ((left, link.left), (right, link.right))]
                 missing = [(app.name, one) for app, one in ends if one not in app.contacts]
                 assert not missing, f"I15: {missing} is gone, and its pair is called in sync"
                 here, there = (app.contacts[one] for app, one in ends)
-                held = set(Hold.objects.filter(link=link, resolved=None).values_list("mapping", flat=True))
                 for line in lines:
                     if line.code not in held:
                         pair = (left.shows(here)[line.left_field], right.shows(there)[line.right_field])

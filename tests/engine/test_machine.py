@@ -41,6 +41,7 @@ PROFILES = st.builds(
     tombstones=st.sampled_from([True, True, False]),
     total=st.booleans(),
     answers=st.booleans(),
+    names=st.booleans(),
 )
 OPTIONS = st.builds(
     Options,
