@@ -99,11 +99,9 @@ def payload_table(entry: SyncLog, eyes: Eyes) -> Table:
             f"Erased on request; entry {entry.redacted_by} says by whom." if entry.redacted_by is not None else "None."
         )
         return Table("Values and texts", [], [], erased)
-    found = json.loads(entry.payload)
-    if entry.kind == Kind.CONFIG_CHANGED:
-        found = {name: unfolded(value) for name, value in found.items()}
-        if isinstance(found.get("before"), dict):
-            return changes_table(found)
+    found = entry.said or {}
+    if entry.kind == Kind.CONFIG_CHANGED and isinstance(found.get("before"), dict):
+        return changes_table(found)
     # A configuration is no contact's; all else may be.
     eyes = Eyes(True) if entry.kind == Kind.CONFIG_CHANGED else eyes
     return Table("Values and texts", [], [(raw(eyes.see_json(found)),)], "")
@@ -115,11 +113,6 @@ def changes_table(payload: dict[str, Any]) -> Table:
     names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
     rows = [(name, before.get(name, "-"), after.get(name, "-")) for name in names]
     return Table("What changed", ["Setting", "Before", "After"], rows, "Nothing.", str(payload.get("reason", "")))
-
-
-def unfolded(value: Any) -> Any:
-    """A version's body, which is JSON in JSON; anything else as it is."""
-    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
 
 
 def flat(value: Any, path: str = "") -> dict[str, str]:
