@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 from django.conf import settings
@@ -23,59 +24,84 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from connections.models import Account, Connection
+from connections.models.connection import SIDES
 from portal.clock import SYSTEM, Clock
 from portal.views import HEARTBEAT_LIMIT
 from syncer import counters
+from syncer.connectors.base import AuthFailed, BudgetSpent, Misconfigured, RateLimited, Transient
 from syncer.connectors.registry import CONNECTORS
-from syncer.models import AccountLease, Counter, Heartbeat, Hold, Link, LogCheckpoint, SyncRun
+from syncer.models import AccountLease, Change, Counter, Heartbeat, Hold, Link, LogCheckpoint, SyncRun
 
 PREFIX = "counterpart_"
 OVERDUE = timedelta(minutes=2)
 """Due connections are queued each minute; what is later than this waits for workers, or there are none."""
 ENDS = ("quiet", "done", "partial", "failed", "superseded", "rejected", "cancelled")
+LEFT_SO = ("done", "recovered", "refused", "stale", "lost", "superseded", "skipped", "sending")
+APPS = tuple(CONNECTORS)
 OPEN = ("queued", "running", "waiting", "held")
 
 
 @dataclass(frozen=True)
 class Described:
-    """One metric. A counter has `_total` after its name; `values` are those of its single label that are always shown,
-    so that nothing yet is 0 and not missing."""
+    """One metric. A counter has `_total` after its name. `values` are the ones of each label that are always shown, in
+    every combination: a counter that first appears as 1 has never risen, to Prometheus."""
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
+    values: tuple[Iterable[str], ...] = ()
+    more: tuple[tuple[str, ...], ...] = ()
 
     def family(self, found: Mapping[tuple[str, ...], float]) -> Metric:
         kind = CounterMetricFamily if self in COUNTERS.values() else GaugeMetricFamily
         family = kind(PREFIX + self.name, self.help, labels=self.labels)
-        for labels, value in ({(value,): 0.0 for value in self.values} | dict(found)).items():
+        always = (*(product(*self.values) if self.values else ()), *self.more)
+        for labels, value in (dict.fromkeys(always, 0.0) | dict(found)).items():
             family.add_metric(labels, value)
         return family
 
 
 COUNTERS = {
-    counters.RUNS: Described("runs", "Runs that ended, by how; quiet ones found nothing to do.", ("status",), ENDS),
+    counters.RUNS: Described("runs", "Runs that ended, by how; quiet ones found nothing to do.", ("status",), (ENDS,)),
     counters.CHANGES: Described(
         "changes",
         "Changes of runs that ended, by the state in which the run left them.",
         ("side", "operation", "state"),
+        (SIDES, Change.Operation.values, LEFT_SO),
     ),
-    counters.API_CALLS: Described("api_calls", "Calls to apps: of a connection, or of people.", ("app", "caller")),
+    counters.API_CALLS: Described(
+        "api_calls",
+        "Calls to apps: of a connection, or of people.",
+        ("app", "caller"),
+        (APPS, ("connection", "people")),
+    ),
     counters.ERRORS: Described(
-        "errors", "Errors that stopped a slice of work, by app (none: our own).", ("app", "kind")
+        "errors",
+        "Errors that stopped a slice of work, by app (none: our own).",
+        ("app", "kind"),
+        (APPS, [error.__name__ for error in (AuthFailed, BudgetSpent, Misconfigured, RateLimited, Transient)]),
+        (("none", "Crash"), ("none", "Timeout")),
     ),
     counters.LEASE_WAITS: Described("lease_waits", "Slices put off because another worked on one of their accounts."),
     counters.LEASES_LOST: Described("leases_lost", "Slices that another worker took over."),
 }
-RUNS_OPEN = Described("runs_open", "Runs that have not ended; waiting and held ones need a person.", ("status",), OPEN)
-CONNECTIONS = Described("connections", "Connections.", ("state",), tuple(Connection.State.values))
+RUNS_OPEN = Described(
+    "runs_open", "Runs that have not ended; waiting and held ones need a person.", ("status",), (OPEN,)
+)
+CONNECTIONS = Described("connections", "Connections.", ("state",), (Connection.State.values,))
 OVERDUE_NOW = Described("connections_overdue", "Active connections that have been due for more than two minutes.")
 LATEST = Described("connections_latest_seconds", "How long the latest active connection has been due.")
-ACCOUNTS = Described("accounts", "Accounts; those that need authorization need a person.", ("app", "status"))
-HOLDS = Described("holds_open", "What waits for a person.", ("kind",), tuple(Hold.Kind.values))
+ACCOUNTS = Described(
+    "accounts",
+    "Accounts; those that need authorization need a person.",
+    ("app", "status"),
+    (APPS, Account.Status.values),
+)
+HOLDS = Described("holds_open", "What waits for a person.", ("kind",), (Hold.Kind.values,))
 FAILING = Described("contacts_failing", "Contacts whose last change failed; they are tried again.")
-QUEUE = Described("queue_tasks", "Tasks: waiting for a worker, or fetched by one.", ("state",), ("waiting", "fetched"))
+QUEUE = Described(
+    "queue_tasks", "Tasks: waiting for a worker, or fetched by one.", ("state",), (("waiting", "fetched"),)
+)
 QUEUE_AGE = Described("queue_oldest_seconds", "How long the oldest waiting task waits.")
 LEASES = Described("leases_held", "Accounts that a worker works on.")
 HEARTBEAT = Described(
@@ -171,9 +197,8 @@ def due(now: datetime) -> Iterator[Metric]:
 
 def people() -> Iterator[Metric]:
     """What needs a person."""
-    nothing = {(app, status): 0.0 for app in CONNECTORS for status in Account.Status.values}
     accounts = Account.objects.order_by().values_list("app", "status").annotate(number=Count("pk"))
-    yield ACCOUNTS.family(nothing | by(accounts))
+    yield ACCOUNTS.family(by(accounts))
     waiting = Hold.objects.filter(resolved__isnull=True).order_by().values_list("kind").annotate(number=Count("pk"))
     yield HOLDS.family(by(waiting))
 

@@ -70,7 +70,8 @@ def people(world: World, count: int) -> None:
 def test_a_new_portal_shows_zeros_and_leaves_out_what_never_was(clock: TestClock) -> None:
     found = numbers(clock)
     assert found["runs_total done"] == found["lease_waits_total"] == found["holds_open conflict"] == 0
-    assert found["accounts salesmate needs_authorization"] == 0
+    assert found["accounts salesmate needs_authorization"] == found["errors_total none Crash"] == 0
+    assert found["changes_total update left refused"] == found["api_calls_total carddav people"] == 0
     assert not {"worker_heartbeat_seconds", "checkpoint_seconds", "checkpoint_delivered_seconds"} & set(found)
 
 
