@@ -81,7 +81,7 @@ def connector_of(account: Account, meter: Meter | None = None) -> Connector:
 def asked_by_a_person(account: Account, connect_to: Connect, clock: Clock) -> Connector:
     """The connector for a click: its calls are counted against the same budget as those of runs."""
     limit = calls_per_hour(account.app)
-    return connect_to(account, Budget(account.lease_key, "people", limit, clock))
+    return connect_to(account, Budget(account.lease_key, "people", limit, clock, at_once=True))
 
 
 def create_account(

@@ -7,6 +7,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from portal import logs
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 ENV_FILE = Path(env.str("ENV_FILE", str(BASE_DIR / ".env")))
@@ -51,6 +53,7 @@ INSTALLED_APPS = [
     "syncer",
 ]
 MIDDLEWARE = [
+    "portal.access.Access",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -142,7 +145,7 @@ SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 if env.bool("BEHIND_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -216,17 +219,13 @@ SALESMATE_URL = env.str("SALESMATE_URL", "https://{subdomain}.salesmate.io")
 SALESMATE_CALLS_PER_HOUR = env.int("SALESMATE_CALLS_PER_HOUR", 1500)
 ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", False)
 
+# /metrics is not there unless one of these is set; a token that is set is always asked for.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "").strip()
+METRICS_OPEN = env.bool("METRICS_OPEN", False)
+
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        # urllib3's debug lines hold whole addresses, and with them secrets of other libraries' making.
-        "urllib3": {"level": "WARNING"},
-        "django-q": {"level": "WARNING"},
-    },
-}
+LOG_FORMAT = env.str("LOG_FORMAT", "plain")
+if LOG_FORMAT not in logs.FORMATS:
+    raise ImproperlyConfigured(f"LOG_FORMAT must be one of: {', '.join(logs.FORMATS)}.")
+LOGGING = logs.config(LOG_FORMAT, LOG_LEVEL)
 TESTING = "pytest" in sys.modules

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.apps import apps
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.views.defaults import server_error as django_server_error
 from drf_spectacular.utils import extend_schema
@@ -21,6 +19,7 @@ from connections.api.errors import json_problem
 from connections.secrets import unreadable
 from portal.checks import missing_triggers
 from portal.clock import SYSTEM, Clock
+from syncer.models import Heartbeat
 
 HEARTBEAT_LIMIT = timedelta(minutes=3)
 OK = "ok"
@@ -107,12 +106,17 @@ def _secrets() -> str:
 
 
 def _worker(clock: Clock) -> str:
-    last = apps.get_model("syncer", "Heartbeat")._default_manager.aggregate(last=Max("at"))["last"]
-    if last is None:
+    """One that gets on is enough: rows of those that were stopped stay for a day. A worker reports when it has come to
+    the end of a task, and while a long one gets on; so one that hangs, or whose tasks all crash, falls silent too."""
+    now = clock.now()
+    past = Heartbeat.objects.filter(at__lte=now + HEARTBEAT_LIMIT).order_by("-at").first()
+    if past is None and Heartbeat.objects.exists():
+        return "the clock of a worker is wrong: it reports from the future; set the clocks of all hosts (NTP)"
+    if past is None:
         return "no worker has reported yet; start one with `python manage.py run worker`"
-    silent = clock.now() - last
+    silent = now - past.at
     if silent > HEARTBEAT_LIMIT:
-        return f"no worker has reported for {int(silent.total_seconds() // 60)} minutes"
+        return f"no worker has reported for {int(silent.total_seconds() // 60)} minutes: none runs, or its tasks hang"
     return OK
 
 

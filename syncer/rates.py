@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet, Sum
 
 from portal.clock import Clock
+from syncer import counters
 from syncer.connectors.base import BudgetSpent
 from syncer.models.lease import ApiUsage
 
@@ -21,7 +22,8 @@ WINDOW = 3600
 
 @dataclass
 class Budget:
-    """The meter of one login for one caller. `limit` is calls per hour, None where the app sets none."""
+    """The meter of one login for one caller. `limit` is calls per hour, None where the app sets none; `at_once`
+    flushes after each call, for a caller who has no end at which to do so."""
 
     key: str
     caller: str
@@ -29,25 +31,36 @@ class Budget:
     clock: Clock
     calls: int = 0
     unrecorded: int = 0
+    counted: int = 0
+    at_once: bool = False
 
     def take(self) -> None:
         """Count a call. Against a limit it is stored before it is made; without one, by `flush`. Raises BudgetSpent."""
         self.calls += 1
         if self.limit is None:
             self.unrecorded += 1
-            return
+        else:
+            self.take_of(self.limit)
+        if self.at_once:
+            self.flush()
+
+    def take_of(self, limit: int) -> None:
         slot = slot_of(self.clock.now())
         record(self.key, self.caller, slot)
-        if self.used() > self.limit:
+        if self.used() > limit:
             # Counted first and looked at afterwards: of two who meet at the last call, none takes it twice.
             record(self.key, self.caller, slot, -1)
             self.calls -= 1
-            raise BudgetSpent(f"The budget of {self.limit} calls an hour is spent.", self.free_at(1))
+            raise BudgetSpent(f"The budget of {limit} calls an hour is spent.", self.free_at(1))
 
     def flush(self) -> None:
         if self.unrecorded:
             record(self.key, self.caller, slot_of(self.clock.now()), self.unrecorded)
             self.unrecorded = 0
+        if self.calls > self.counted:
+            app, caller = self.key.partition(":")[0], self.caller.partition(" ")[0]
+            counters.add({(counters.API_CALLS, app, caller): self.calls - self.counted})
+            self.counted = self.calls
 
     def used(self) -> int:
         return int(self._window().aggregate(total=Sum("calls"))["total"] or 0)

@@ -1,8 +1,12 @@
 """What the queue runs. Tasks carry ids only, may be delivered twice, and may be lost: what is due is derived anew from
 our own tables each minute (docs/adr/0003-the-queue.md)."""
 
+import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -10,6 +14,7 @@ from django.core.cache import cache
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, transaction
 from django.db.models import Q
+from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
@@ -17,7 +22,8 @@ from connections.keys import forget_answers
 from connections.models import Account, Connection
 from connections.secrets import SecretUnreadable
 from connections.services import checked, connector_of
-from portal.clock import SYSTEM
+from portal.clock import SYSTEM, Clock
+from syncer import context, counters
 from syncer.audit import checkpoint
 from syncer.connectors.registry import calls_per_hour
 from syncer.engine.run import Outcome, Worker, run_slice
@@ -25,21 +31,26 @@ from syncer.engine.tidy import tidy
 from syncer.models import Heartbeat, SyncRun
 from syncer.rates import forget_old
 
+log = logging.getLogger(__name__)
 RUN = "syncer.tasks.run_connection"
 SOON = timedelta(seconds=15)
 """What falls due before the next tick is nearer than this one is taken now: an interval of a minute stays one."""
 SAFETY = timedelta(seconds=60)
 """How long past the end of a slice and its lease a run may stay silent before `tick` takes it for lost."""
+BEAT_SECONDS = 30
+"""How often a slice that gets on says so."""
 
 
 def this_worker() -> Worker:
+    name = f"{socket.gethostname()}:{os.getpid()}"
     return Worker(
-        name=f"{socket.gethostname()}:{os.getpid()}",
+        name=name,
         clock=SYSTEM,
         connect=connector_of,
         slice_seconds=settings.SLICE_SECONDS,
         lease_seconds=settings.LEASE_SECONDS,
         limits=calls_per_hour,
+        pulse=Pulse(name, SYSTEM),
     )
 
 
@@ -52,7 +63,12 @@ def enqueue(connection_id: int) -> None:
 def run_connection(connection_id: int) -> str:
     """One slice of a connection; queues the next where it is to go on at once."""
     worker = this_worker()
-    beat(worker)
+    with at_work(worker):
+        status = work_on(connection_id, worker)
+    return status
+
+
+def work_on(connection_id: int, worker: Worker) -> str:
     began = worker.clock.now()
     silent_until = timedelta(seconds=settings.SLICE_SECONDS + settings.LEASE_SECONDS) + SAFETY
     if not Connection.objects.filter(pk=connection_id).update(next_run_at=began + silent_until):
@@ -99,8 +115,13 @@ def schedule_next(connection_id: int, outcome: Outcome, began: datetime, worker:
 def tick() -> int:
     """Each minute: claim what is due by compare-and-set, and queue it. How many were queued."""
     worker = this_worker()
-    beat(worker)
-    now, queued = worker.clock.now(), 0
+    with at_work(worker):
+        queued = queue_what_is_due(worker.clock.now())
+    return queued
+
+
+def queue_what_is_due(now: datetime) -> int:
+    queued = 0
     due = Connection.objects.filter(next_run_at__lte=now + SOON).exclude(state=Connection.State.DRAFT)
     waiting = waiting_in_queue()
     for pk, was, state in list(due.order_by("next_run_at").values_list("pk", "next_run_at", "state")):
@@ -131,9 +152,42 @@ def in_flight(connection_id: int) -> bool:
     return Connection.objects.filter(unsettled, pk=connection_id).exists()
 
 
-def beat(worker: Worker) -> None:
-    Heartbeat.objects.update_or_create(name=worker.name, defaults={"at": worker.clock.now()})
-    Heartbeat.objects.filter(at__lt=worker.clock.now() - timedelta(days=1)).delete()
+@contextmanager
+def at_work(worker: Worker) -> Iterator[None]:
+    """Around a task. Its log lines name the worker, what breaks it is told and counted, and only a task that came to
+    its end is a sign of life: one that hangs or crashes each time would look like work from its beginning."""
+    with context.working(worker.name):
+        try:
+            yield
+        except (Exception, TimeoutException) as error:
+            kind = "Timeout" if isinstance(error, TimeoutException) else "Crash"
+            counters.add({(counters.ERRORS, "none", kind): 1})
+            log.exception("The task broke off; what is due is found again")
+            raise
+        beat(worker.name, worker.clock.now())
+
+
+def beat(name: str, now: datetime) -> None:
+    Heartbeat.objects.update_or_create(name=name, defaults={"at": now})
+    Heartbeat.objects.filter(at__lt=now - timedelta(days=1)).delete()
+
+
+@dataclass
+class Pulse:
+    """A sign of life each half minute of a slice that gets on: all workers may be busy for longer than one may be
+    silent."""
+
+    name: str
+    clock: Clock
+    beaten: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.beaten = self.clock.monotonic()
+
+    def __call__(self) -> None:
+        if self.clock.monotonic() - self.beaten >= BEAT_SECONDS:
+            self.beaten = self.clock.monotonic()
+            beat(self.name, self.clock.now())
 
 
 def ensure_schedule(sender: object = None, **kwargs: object) -> None:

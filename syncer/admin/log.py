@@ -202,4 +202,7 @@ class ApiUsageAdmin(InsideAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(InsideAdmin):
-    list_display = ["name", "at"]
+    list_display = ["name", "at", "age"]
+
+    def age(self, obj: Heartbeat) -> str:
+        return f"{(SYSTEM.now() - obj.at).total_seconds():.0f} s"

@@ -5,7 +5,6 @@ when, and gives its worker back.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,13 @@ from django.db.models import Count, F
 
 from connections.models import Account, Connection
 from portal.clock import Clock
+from syncer import context, counters
 from syncer.audit.chain import JSON, Entry, append, count_quiet_run
 from syncer.audit.checkpoint import behind
 from syncer.audit.format import clean_text
 from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
 from syncer.engine.apply import Paused, Stopped, apply_all, drop
+from syncer.engine.counting import count_end, count_error, counted, outcomes
 from syncer.engine.holds import close, open_connection_hold, resolved_entry
 from syncer.engine.plan import begin, check_ready, needs_review, over_limits, plan_all, record, seal
 from syncer.engine.pull import Reader, confirm, pull
@@ -38,12 +39,14 @@ MOST_ATTEMPTS = 5
 RETRY = timedelta(minutes=5)
 EVER = datetime.min.replace(tzinfo=UTC)
 OPEN_PLAN = (SyncRun.Status.WAITING, SyncRun.Status.HELD)
+NOTHING_NEW = ("quiet", "busy", "wait")
 UNDER_WAY = (SyncRun.Status.QUEUED, SyncRun.Status.RUNNING)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Who works, with what: all that comes from outside. `limits` gives an app's calls per hour."""
+    """Who works, with what: all that comes from outside. `limits` gives an app's calls per hour; `pulse` is called as
+    long as a slice gets on."""
 
     name: str
     clock: Clock
@@ -53,6 +56,7 @@ class Worker:
     limits: Callable[[str], int | None]
     write_seconds: float = 30.0
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
+    pulse: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,13 @@ class Outcome:
 def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", actor: str = "schedule") -> Outcome:
     """Do one slice of work for a connection: of the run that is under way, or of a new one."""
     connection = Connection.objects.select_related("left_account", "right_account").get(pk=connection_id)
+    context.on(connection=connection.code, run="")
+    outcome = one_slice(connection, worker, trigger, actor)
+    log.log(logging.DEBUG if outcome.status in NOTHING_NEW else logging.INFO, "The slice ended: %s", outcome.status)
+    return outcome
+
+
+def one_slice(connection: Connection, worker: Worker, trigger: str, actor: str) -> Outcome:
     if connection.state == Connection.State.DRAFT:
         return Outcome("draft", "the connection is a draft: activate it first")
     if restored := behind():
@@ -81,14 +92,16 @@ def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", act
     keys = [connection.left_account.lease_key, connection.right_account.lease_key]
     lease = acquire(keys, worker.name, timedelta(seconds=worker.lease_seconds), worker.clock)
     if lease is None:
+        counters.add({(counters.LEASE_WAITS,): 1})
         return Outcome("busy", "another connection works on one of the accounts", now + timedelta(seconds=15))
     slice = Slice(worker.clock, lease, worker.clock.monotonic() + worker.slice_seconds, progress=worker.progress)
-    slice.write_seconds = worker.write_seconds
+    slice.write_seconds, slice.pulse = worker.write_seconds, worker.pulse
     was = sequences(connection)
     try:
         open_connectors(slice, connection, worker)
         outcome = guarded(slice, connection, trigger, actor)
     except LeaseLost:
+        counters.add({(counters.LEASES_LOST,): 1})
         return Outcome("lost", "another worker took over", worker.clock.now() + timedelta(seconds=15))
     finally:
         for budget in slice.budgets.values():
@@ -123,6 +136,7 @@ def open_connectors(slice: Slice, connection: Connection, worker: Worker) -> Non
 def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> Outcome:
     """One slice, with everything that can go wrong turned into an outcome and a status that people see."""
     run = open_run(slice, connection, trigger, actor)
+    context.on(run=run.code)
     if run.attempts > MOST_ATTEMPTS:
         return fail(slice, connection, run, "stopped", f"stopped after {MOST_ATTEMPTS} attempts without a step forward")
     try:
@@ -138,6 +152,7 @@ def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> O
         later = slice.now() + RETRY
         outcome = pause(slice, run, str(waiting), later) if begun else finish(slice, connection, run, str(waiting))
     except BudgetSpent as spent:
+        count_error(account_of(connection, spent), spent)
         outcome = pause(slice, run, str(spent), spent.until)
     except RateLimited as limited:
         outcome = pause(slice, run, str(limited), block(slice, connection, limited))
@@ -239,6 +254,7 @@ def close_plan(
     close(holds, status.value, actor, now)
     plan.status, plan.phase, plan.error, plan.finished = status, SyncRun.Phase.END, reason, now
     plan.save()
+    count_end(plan.status, outcomes(plan))
     header, payload = {"status": status.value}, {"reason": reason}
     entry = Entry("run.finished", actor, header, payload, connection=connection.code, run=plan.code)
     append(connection.chain, [*first, *(resolved_entry(hold, connection.code) for hold in holds), entry], now)
@@ -312,12 +328,14 @@ def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "")
         if not run.recorded and not run.dry_run and not run.changes.exists():
             current.update(quiet_runs=connection.quiet_runs + 1, **success)
             run.delete()
+            count_end("quiet")
             count_quiet_run(connection.chain)
             return Outcome("quiet", reason)
         current.update(quiet_runs=0, **success)
-        run.counts = counted(run)
-        failed = run.counts["failed"]
-        run.status = SyncRun.Status.PARTIAL if failed else SyncRun.Status.DONE
+        found = outcomes(run)
+        run.counts = counted(run, found)
+        run.status = SyncRun.Status.PARTIAL if run.counts["failed"] else SyncRun.Status.DONE
+        count_end(run.status, found)
         close_run(slice, connection, run, reason)
     return Outcome(run.status, reason, now if got_on(run) and due(connection, now) else None, run)
 
@@ -340,28 +358,12 @@ def close_run(slice: Slice, connection: Connection, run: SyncRun, reason: str) -
     record(connection, run, [entry], slice)
 
 
-def counted(run: SyncRun) -> dict[str, object]:
-    """What a run did, by side, in the words of the API."""
-    words = {"create": "created", "update": "updated", "tag": "tagged", "untag": "untagged", "link": "linked"}
-    sides: dict[str, Counter[str]] = {side: Counter(dict.fromkeys(words.values(), 0)) for side in ("left", "right")}
-    rest: Counter[str] = Counter({"skipped": 0, "failed": 0, "held": 0})
-    rows = run.changes.order_by().values_list("side", "operation", "state").annotate(number=Count("pk"))
-    for side, operation, state, number in rows:
-        if state in ("done", "recovered"):
-            sides[side][words[operation]] += number
-        elif state == "refused":
-            rest["failed"] += number
-        else:
-            rest["skipped"] += number
-    rest["held"] = Hold.objects.filter(connection=run.connection_id, opened__gte=run.started).count()
-    return {**{side: dict(counts) for side, counts in sides.items()}, **rest}
-
-
 def supersede(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> Outcome:
     again_at = slice.now() if Connection.objects.get(pk=connection.pk).state == Connection.State.ACTIVE else None
     if not run.recorded and not run.changes.exists():
         with slice.transaction():
             run.delete()
+            count_end("quiet")
         return Outcome("quiet", reason, again_at)
     end_plan(slice, connection, run, SyncRun.Status.SUPERSEDED, reason)
     return Outcome("superseded", reason, again_at, run)
@@ -372,7 +374,9 @@ def fail(slice: Slice, connection: Connection, run: SyncRun, kind: str, reason: 
     now = slice.now()
     with slice.transaction():
         leave_unsent(run, now)
-        run.status, run.error_kind, run.counts = SyncRun.Status.FAILED, kind, counted(run)
+        found = outcomes(run)
+        run.status, run.error_kind, run.counts = SyncRun.Status.FAILED, kind, counted(run, found)
+        count_end(run.status, found)
         close_run(slice, connection, run, reason)
     log.warning("Run %s of connection %s failed: %s", run.code, connection.code, kind)
     return Outcome("failed", reason, run=run)
@@ -380,6 +384,7 @@ def fail(slice: Slice, connection: Connection, run: SyncRun, kind: str, reason: 
 
 def stumble(slice: Slice, connection: Connection, run: SyncRun, error: ConnectorError) -> Outcome:
     """An app failed. A plan that is being carried out stays as it was approved and goes on later; else the run ends."""
+    count_error(account_of(connection, error), error)
     reason = clean_text(str(error))
     if run.phase == SyncRun.Phase.APPLY:
         return pause(slice, run, reason, slice.now() + RETRY)
@@ -388,6 +393,7 @@ def stumble(slice: Slice, connection: Connection, run: SyncRun, error: Connector
 
 def block(slice: Slice, connection: Connection, limited: RateLimited) -> datetime:
     """The app throttles: leave the accounts alone for as long as it says, or for five minutes."""
+    count_error(account_of(connection, limited), limited)
     seconds = limited.retry_after if limited.retry_after is not None else RETRY.total_seconds()
     until = slice.now() + timedelta(seconds=min(max(seconds, 1), 24 * 3600))
     account = account_of(connection, limited)

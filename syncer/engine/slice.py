@@ -37,6 +37,7 @@ class Slice:
     budgets: dict[int, Budget] = field(default_factory=dict)
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     write_seconds: float = WRITE_SECONDS
+    pulse: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -56,6 +57,7 @@ class Slice:
         """Raises OutOfTime when the slice is over; renews a lease that runs low."""
         if self.clock.monotonic() >= self.ends:
             raise OutOfTime
+        self.pulse()
         if self.lease.seconds_left() < self.write_seconds * 2:
             self.renew()
 

@@ -1,6 +1,7 @@
 """What the engine knows and did."""
 
 from syncer.models.book import Book, Record
+from syncer.models.counter import Counter
 from syncer.models.hold import Hold
 from syncer.models.lease import AccountLease, ApiUsage, Heartbeat
 from syncer.models.link import Link, Side
@@ -12,6 +13,7 @@ __all__ = [
     "ApiUsage",
     "Book",
     "Change",
+    "Counter",
     "Heartbeat",
     "Hold",
     "Link",

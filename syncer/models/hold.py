@@ -40,6 +40,7 @@ class Hold(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["connection"], condition=Q(resolved__isnull=True), name="hold_open"),
+            models.Index(fields=["kind"], condition=Q(resolved__isnull=True), name="hold_open_kind"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["subject"], condition=Q(resolved__isnull=True), name="hold_open_once"),

@@ -75,7 +75,10 @@ class SyncRun(models.Model):
     class Meta:
         verbose_name = "run"
         ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["connection", "-id"], name="run_connection")]
+        indexes: ClassVar = [
+            models.Index(fields=["connection", "-id"], name="run_connection"),
+            models.Index(fields=["status"], name="run_status"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["connection"], condition=Q(status__in=["queued", "running"]), name="run_one_at_a_time"

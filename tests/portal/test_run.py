@@ -1,5 +1,7 @@
 """`manage.py run` as a person starts it: a real web server and a real worker, and nothing left after Ctrl-C."""
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -8,9 +10,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -34,8 +37,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def running(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(RUN, env=environment, stdout=out, stderr=out, start_new_session=True)
-    try:
+    with ended(process):
         yield process
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Whatever happens meanwhile."""
+    try:
+        yield
     finally:
         process.kill()
         process.wait()
@@ -90,6 +100,34 @@ def test_it_serves_works_and_leaves_nothing_behind(
     assert running.wait(PATIENCE) == 0, (tmp_path / "out").read_text()
     assert [child for child in children if not gone(child)] == []
     assert os.stat(tmp_path / "data" / "counterpart.sqlite3").st_size > 0
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_every_line_of_every_process_has_the_form_that_was_asked_for(
+    environment: dict[str, str], tmp_path: Path, form: str
+) -> None:
+    key = base64.urlsafe_b64encode(bytes(32)).decode()
+    with (tmp_path / "out").open("wb") as out:
+        wanted = environment | {"LOG_FORMAT": form, "CHECKPOINT_KEY": key}
+        process = subprocess.Popen(RUN, env=wanted, stdout=out, stderr=out, start_new_session=True)
+    with ended(process):
+        wait_for_page(environment, process)
+        asked = Request(f"http://127.0.0.1:{environment['PORT']}/nowhere/", headers={"X-Request-Id": "mine"})
+        with pytest.raises(HTTPError) as answer:
+            urlopen(asked, timeout=30)
+        assert answer.value.headers["X-Request-Id"] == "mine"
+        answer.value.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert any("Starting gunicorn" in line for line in lines)
+    if form == "json":
+        found = [json.loads(line) for line in lines]
+        assert any(line["event"].startswith("Counterpart is starting") for line in found)
+        assert [line["path"] for line in found if line.get("request") == "mine"] == ["/nowhere/"]
+    else:
+        assert any(line.startswith("Counterpart is starting") for line in lines)
+        assert any(" INFO portal.access: GET /nowhere/ 404 " in line and "[request=mine]" in line for line in lines)
 
 
 def test_a_taken_port_is_said_before_anything_starts(environment: dict[str, str], tmp_path: Path) -> None:

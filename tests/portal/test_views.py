@@ -71,6 +71,16 @@ def test_one_worker_that_reports_is_enough() -> None:
 
 
 @pytest.mark.usefixtures("everything")
+def test_a_heartbeat_from_the_future_hides_no_silence() -> None:
+    Heartbeat.objects.create(name="fast clock", at=NOW + timedelta(hours=1))
+    assert not_ok() == {}
+    Heartbeat.objects.filter(name="worker").update(at=NOW - timedelta(minutes=4))
+    assert "for 4 minutes" in not_ok()["worker"]
+    Heartbeat.objects.filter(name="worker").delete()
+    assert "the clock of a worker is wrong" in not_ok()["worker"]
+
+
+@pytest.mark.usefixtures("everything")
 def test_no_worker_yet_is_503(client: Browser) -> None:
     Heartbeat.objects.all().delete()
     response = client.get("/readyz")

@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
+from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ
+from structlog.contextvars import get_contextvars
 
 from connections import services
 from connections.models import Account, Connection, Credential
 from portal.clock import SYSTEM
 from syncer import services as sync_services
 from syncer.audit.verify import verify
-from syncer.models import AccountLease, Heartbeat, LogChain, Record, SyncLog, SyncRun
-from syncer.tasks import RUN, SAFETY, run_connection, tick
+from syncer.models import AccountLease, Counter, Heartbeat, LogChain, Record, SyncLog, SyncRun
+from syncer.tasks import RUN, SAFETY, Pulse, at_work, run_connection, this_worker, tick
 from tests.connections.office import ANNA, Office, office
 from tests.contract.carddav import vcard
+from tests.engine.memory import TestClock
 
 pytestmark = pytest.mark.django_db
 PAST, SOON = timedelta(minutes=-1), timedelta(minutes=1)
@@ -231,6 +234,50 @@ def test_a_connection_that_is_deleted_while_it_runs_leaves_a_whole_log(acme: Off
     assert all(verify(chain.name).ok for chain in LogChain.objects.all())
     intents, results = (SyncLog.objects.filter(kind=kind).count() for kind in ("write.intent", "write.result"))
     assert intents == results
+
+
+# Signs of life
+
+
+def test_a_tick_that_came_to_its_end_is_a_sign_of_life(due: Connection) -> None:
+    tick()
+    assert SYSTEM.now() - Heartbeat.objects.get().at < timedelta(seconds=30)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_crashes_each_time_is_none_and_is_counted(due: Connection, settings: Any) -> None:
+    """A worker whose tasks begin and get nowhere does not look alive."""
+    Account.objects.update(app="fax")
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            run_connection(due.pk)
+    assert not Heartbeat.objects.exists()
+    assert Counter.objects.get(name="errors", labels="none Crash").total == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_hung_until_it_was_stopped_is_counted_and_no_sign_of_life(due: Connection) -> None:
+    with pytest.raises(TimeoutException), at_work(this_worker()):
+        raise TimeoutException
+    assert not Heartbeat.objects.exists()
+    assert Counter.objects.get(name="errors", labels="none Timeout").total == 1
+
+
+def test_a_long_slice_reports_each_half_minute_while_it_gets_on(db: None) -> None:
+    clock = TestClock(SYSTEM.now())
+    pulse = Pulse("host:7", clock)
+    beats = []
+    for _ in range(7):
+        clock.forward(10)
+        pulse()
+        beats.append(Heartbeat.objects.filter(at=clock.now()).exists())
+    assert beats == [False, False, True, False, False, True, False]
+
+
+def test_the_lines_of_a_task_name_its_worker_until_it_ends(due: Connection) -> None:
+    with at_work(this_worker()):
+        assert get_contextvars()["worker"].endswith(f":{os.getpid()}")
+    assert "worker" not in get_contextvars()
 
 
 # Credentials

@@ -1,8 +1,10 @@
 """The portal in one command: set up the database, then serve the pages and work the queue."""
 
+import logging
 import socket
 import sys
 import threading
+from io import StringIO
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from portal.clock import SYSTEM
 from portal.processes import Crew, Program, ProgramEnded, stop_signals, wait_until_ready
 
+log = logging.getLogger(__name__)
 PARTS = ("web", "worker")
 READY_SECONDS = 180
 WATCH_SECONDS = 1.0
@@ -31,7 +34,7 @@ class Command(BaseCommand):
         if "web" in parts:
             refuse_taken_port(settings.BIND, settings.PORT)
         prepare(web="web" in parts)
-        crew = Crew(SYSTEM, self.stdout.write)
+        crew = Crew(SYSTEM, self.say)
         with stop_signals(crew) as halt, crew:
             for name in parts:
                 crew.start(PROGRAMS[name]())
@@ -41,14 +44,21 @@ class Command(BaseCommand):
                 keep_watch(crew, halt)
             except ProgramEnded as error:
                 raise CommandError(str(error)) from error
-            self.stdout.write("Stopping; what is being done now may finish. Ctrl-C again ends it at once.")
+            self.say("Stopping; what is being done now may finish. Ctrl-C again ends it at once.")
+
+    def say(self, text: str) -> None:
+        """To a person, or into the log where a machine reads our output."""
+        if settings.LOG_FORMAT == "json":
+            log.info("%s", text)
+        else:
+            self.stdout.write(text)
 
     def _announce(self, crew: Crew, halt: threading.Event) -> None:
-        self.stdout.write(f"Counterpart is starting at {address()} (Ctrl-C stops it)")
+        self.say(f"Counterpart is starting at {address()} (Ctrl-C stops it)")
         answer = wait_until_ready(address() + "/readyz", crew, SYSTEM, READY_SECONDS, halt, host_header())
         if halt.is_set():
             return
-        self.stdout.write("Ready." if answer == "" else f"Not everything is ready: {answer}")
+        self.say("Ready." if answer == "" else f"Not everything is ready: {answer}")
 
 
 def prepare(web: bool = True) -> None:
@@ -57,7 +67,10 @@ def prepare(web: bool = True) -> None:
         call_command("migrate", interactive=False, verbosity=0)
     except OperationalError as error:
         raise CommandError("The database cannot be used. Check DATABASE_URL, and that the server is up.") from error
-    call_command("check", databases=[DEFAULT_DB_ALIAS], verbosity=0)
+    told = StringIO() if settings.LOG_FORMAT == "json" else None
+    call_command("check", databases=[DEFAULT_DB_ALIAS], verbosity=0, stdout=told, stderr=told)
+    if told is not None:
+        log.info("%s", told.getvalue().strip())
     if web:
         call_command("collectstatic", interactive=False, verbosity=0)
     connections.close_all()
@@ -73,6 +86,7 @@ def web() -> Program:
     """gunicorn; its control socket would lie in the home directory for anybody to find."""
     command = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"{settings.BIND}:{settings.PORT}"]
     command += ["--workers", str(settings.WEB_PROCESSES), "--threads", "4", "--no-control-socket"]
+    command += ["--logger-class", "portal.gunicorn.Lines"]
     return Program("web", command, restart=True, grace=settings.STOP_SECONDS)
 
 
