@@ -296,7 +296,7 @@ def test_verify_py_is_the_rules_themselves_each_name_once() -> None:
     for path in RULES:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                assert ast.get_source_segment(path.read_text(), node) in text
+                assert str(ast.get_source_segment(path.read_text(), node)) in text
 
 
 def top_names(tree: ast.Module) -> Iterator[str]:
@@ -376,8 +376,8 @@ def test_a_tampered_configuration_is_found() -> None:
 def test_a_long_log_is_exported_and_checked_in_flat_memory(tmp_path: Path) -> None:
     """A log that is three times as long needs no more, although its lines are megabytes."""
     peaks = []
-    for count in (700, 0, 1400):
-        write([intent({"before": {"name": "Bob" * 400}, "after": {"name": "Rob" * 400}})] * count)
+    for count in (1200, 0, 1800):
+        write([intent({"before": {"name": "Bob" * 200}, "after": {"name": "Rob" * 200}})] * count)
         tracemalloc.start()
         with (tmp_path / "e.zip").open("wb") as out:
             evidence.prepare(CHAIN, ANNA, clock=Noon()).write_to(out)
@@ -386,7 +386,7 @@ def test_a_long_log_is_exported_and_checked_in_flat_memory(tmp_path: Path) -> No
         tracemalloc.stop()
     warm, longer = peaks[1:]
     assert longer - warm < 1_500_000
-    assert len(exported()[ENTRIES]) * 2 / 3 > 4_000_000
+    assert len(exported()[ENTRIES]) > 7_000_000
 
 
 def test_a_pack_that_cannot_be_read_is_broken_and_no_crash() -> None:
