@@ -63,6 +63,13 @@ class Refused(Exception):
     """The act does not fit the state; the text is for people and says what to do."""
 
 
+class Overtaken(Refused):
+    """Somebody else changed it since the caller looked."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else changed this meanwhile. Load it again.")
+
+
 # Accounts
 
 
@@ -85,11 +92,13 @@ def create_account(
     label: str,
     settings: Mapping[str, str],
     credentials: Mapping[str, str],
+    api_share: int | None = None,
     clock: Clock = SYSTEM,
 ) -> Account:
     """Raises ValidationError with messages by field. The account is asked who it is by `check_account`."""
     clean = cleaned_settings(app, settings, credentials)
-    account = Account(client=client, app=app, label=label.strip(), settings=clean)
+    share = {} if api_share is None else {"api_share": api_share}
+    account = Account(client=client, app=app, label=label.strip(), settings=clean, **share)
     check_label(account)
     account.full_clean()
     with transaction.atomic():
@@ -254,6 +263,14 @@ def owners_of(account: Account, connect_to: Connect = connector_of, clock: Clock
     return kept(f"owners:{account.code}", lambda: asked_by_a_person(account, connect_to, clock).owners())
 
 
+def tags_of(account: Account, book: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Sequence[str]:
+    """The tags in use in a book (kept for a minute); none where the app has no tags. Raises ConnectorError."""
+    if not connector_class(account.app).app.capabilities.tags:
+        return []
+    place = sha256(book.encode()).hexdigest()
+    return kept(f"tags:{account.code}:{place}", lambda: asked_by_a_person(account, connect_to, clock).tags(book))
+
+
 def kept(name: str, read: Callable[[], Sequence[T]]) -> Sequence[T]:
     found: Sequence[T] | None = cache.get(name)
     if found is None:
@@ -338,10 +355,18 @@ COSMETIC = frozenset({"name", "interval", "review", "limits"})
 
 
 def update_connection(
-    connection: Connection, actor: str, changes: Mapping[str, Any], reason: str = "", clock: Clock = SYSTEM
+    connection: Connection,
+    actor: str,
+    changes: Mapping[str, Any],
+    reason: str = "",
+    clock: Clock = SYSTEM,
+    seen: int | None = None,
 ) -> Connection:
-    """Change settings. The accounts and books of a connection stay as they are: links belong to them."""
+    """Change settings. The accounts and books of a connection stay as they are: links belong to them. `seen` is the
+    version that the caller looked at; raises Overtaken where it is another by now."""
     connection.refresh_from_db()
+    if seen not in (None, connection.version):
+        raise Overtaken
     moved = [name for name in BOOK_FIELDS & set(changes) if changes[name] != getattr(connection, name)]
     if moved and connection.state != Connection.State.DRAFT:
         raise Refused("The books of a connection that has run cannot be changed. Make a new connection.")
@@ -546,7 +571,7 @@ def save_version(
         version=number, reviewed_version=number if keep else connection.reviewed_version
     )
     if updated != 1:
-        raise Refused("Somebody else changed this connection just now. Load it again.")
+        raise Overtaken
     connection.version = number
     version = ConfigVersion.objects.create(
         connection=connection,

@@ -42,6 +42,9 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "portal",
     "connections",
@@ -90,9 +93,17 @@ else:
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# `default` may be each process's own; `shared` is seen by all: by those of one host through files, by those of many
+# through Redis.
 CACHE_URL = env.str("CACHE_URL", "")
-if CACHE_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}}
+REDIS = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
+FILES = {
+    "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+    "LOCATION": str(DATA_DIR / "cache"),
+    "OPTIONS": {"MAX_ENTRIES": 10_000},
+}
+LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+CACHES = {"default": REDIS if CACHE_URL else LOCAL, "shared": REDIS if CACHE_URL else FILES}
 
 # Signed checkpoints of the history, and the folder that another machine keeps (docs/adr/0007-checkpoints.md).
 CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", "").strip()
@@ -145,6 +156,36 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "connections.api.schema.Schema",
+    "EXCEPTION_HANDLER": "connections.api.errors.handler",
+    "UNAUTHENTICATED_USER": None,
+}
+# Calls of one API key, counted in the shared cache.
+API_RATE = env.str("API_RATE", "600/minute")
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Counterpart",
+    "VERSION": "1",
+    "DESCRIPTION": "Contacts of cloud apps, kept in sync. docs/api.md tells how to begin.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SORT_OPERATION_PARAMETERS": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AccountStatus": "connections.models.Account.Status",
+        "ConnectionState": "connections.models.Connection.State",
+        "RunStatus": "syncer.models.SyncRun.Status",
+        "LinkState": "syncer.models.Link.State",
+        "ChangeState": "syncer.models.Change.State",
+        "HoldKind": "syncer.models.Hold.Kind",
+        "EntryKind": "syncer.models.log.Kind",
+    },
 }
 
 # The queue. A slice of a run stays well below `timeout`; `retry` counts from the prefetch, so it must exceed

@@ -9,11 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.views.defaults import server_error as django_server_error
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from connections.api.errors import json_problem
 from connections.secrets import unreadable
 from portal.checks import missing_triggers
 from portal.clock import SYSTEM, Clock
@@ -22,6 +26,7 @@ HEARTBEAT_LIMIT = timedelta(minutes=3)
 OK = "ok"
 
 
+@extend_schema(exclude=True)
 @api_view(["GET"])
 @authentication_classes([])
 @permission_classes([AllowAny])
@@ -30,6 +35,7 @@ def healthz(request: Request) -> Response:
     return Response({"status": OK})
 
 
+@extend_schema(exclude=True)
 @api_view(["GET"])
 @authentication_classes([])
 @permission_classes([AllowAny])
@@ -41,6 +47,13 @@ def readyz(request: Request) -> Response:
     # Whoever asks is told; a line in the log for every question of a start-up would bury the rest.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A defect of ours; the log says which, under the request's id. Tools get it in their own words."""
+    if request.path.startswith("/api/"):
+        return json_problem(request, 500, "Something went wrong here. The log of the portal says what.")
+    return django_server_error(request)
 
 
 def readiness(clock: Clock) -> dict[str, str]:

@@ -121,6 +121,36 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
 
 
 CHOICES = ("this", "again", "leave")
+ACCEPTED = (Hold.Kind.EMPTIED, Hold.Kind.SUSPECTS)
+
+
+def choices_of(hold: Hold) -> list[str]:
+    """How a person can answer this question here; none where it ends when its cause does."""
+    if hold.resolved is not None:
+        return []
+    if hold.kind == Hold.Kind.CREATE_UNKNOWN:
+        return list(CHOICES)
+    if hold.kind == Hold.Kind.GUARD:
+        return ["approve", "reject"]
+    return ["accept"] if hold.kind in ACCEPTED else []
+
+
+def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clock = SYSTEM) -> None:
+    """Answer a hold with one of its choices; `record_id` is the app's id of the contact for "this". Raises Refused."""
+    possible = choices_of(hold)
+    if choice not in possible:
+        ends = "It ends when its cause does: see `data` for the reason." if not possible else ""
+        raise Refused(ends or f"Choose one of: {', '.join(possible)}.")
+    if choice == "accept":
+        resolve_book_hold(hold, actor, clock)
+    elif hold.kind == Hold.Kind.CREATE_UNKNOWN:
+        record = next((one for one in could_be_it(hold) if record_id and one.remote_id == record_id), None)
+        resolve_create(hold, choice, actor, record, clock)
+    else:
+        plan = SyncRun.objects.filter(connection=hold.connection, status__in=OPEN_PLAN).first()
+        if plan is None:
+            raise Refused("The plan is not open any more.")
+        (approve(plan, actor, clock=clock) if choice == "approve" else reject(plan, actor, clock))
 
 
 def resolve_create(hold: Hold, choice: str, actor: str, record: Record | None = None, clock: Clock = SYSTEM) -> None:

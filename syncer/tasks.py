@@ -13,6 +13,7 @@ from django.db.models import Q
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
+from connections.keys import forget_answers
 from connections.models import Account, Connection
 from connections.secrets import SecretUnreadable
 from connections.services import checked, connector_of
@@ -112,6 +113,7 @@ def tick() -> int:
     forget_old(now)
     if cache.add("syncer.tidied", True, 3600):
         tidy(now)
+        forget_answers(now)
     checkpoint.hourly(now)
     return queued
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.test import TransactionTestCase
 
 from tests.needs import NEEDS, skipped
@@ -67,5 +67,6 @@ def _skips(reporter: pytest.TerminalReporter) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
-    cache.clear()
+    for name in ("default", "shared"):
+        caches[name].clear()
     yield

@@ -13,7 +13,7 @@ from connections.admin.connection import ConnectionAdmin
 from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
 from syncer import evidence, services
-from syncer.admin.attention import attention, open_holds, open_plan
+from syncer.attention import attention, open_holds, open_plan
 from syncer.models import Hold, Link, SyncLog, SyncRun
 from syncer.models.link import ENDED
 

@@ -11,9 +11,9 @@ from connections.admin.base import actor, page_of
 from connections.admin.panel import Button, Go, Panel, Table, when
 from connections.models import Connection
 from syncer import services
-from syncer.admin.attention import holds_of, open_plan
 from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import Books, Eyes
+from syncer.attention import holds_of, open_plan
 from syncer.models import Hold, Record
 
 TODO = {

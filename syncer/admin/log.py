@@ -19,7 +19,7 @@ from syncer import restored
 from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
 from syncer.admin.values import Eyes, as_code
 from syncer.audit import checkpoint
-from syncer.audit.changes import settings_of, unfolded
+from syncer.audit.changes import settings_of
 from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
 from syncer.models.log import Kind
 
@@ -100,11 +100,9 @@ def payload_table(entry: SyncLog, eyes: Eyes) -> Table:
             f"Erased on request; entry {entry.redacted_by} says by whom." if entry.redacted_by is not None else "None."
         )
         return Table("Values and texts", [], [], erased)
-    found = json.loads(entry.payload)
-    if entry.kind == Kind.CONFIG_CHANGED:
-        found = {name: unfolded(value) for name, value in found.items()}
-        if isinstance(found.get("before"), dict):
-            return changes_table(found)
+    found = entry.said or {}
+    if entry.kind == Kind.CONFIG_CHANGED and isinstance(found.get("before"), dict):
+        return changes_table(found)
     # A configuration is no contact's; all else may be.
     eyes = Eyes(True) if entry.kind == Kind.CONFIG_CHANGED else eyes
     return Table("Values and texts", [], [(raw(eyes.see_json(found)),)], "")

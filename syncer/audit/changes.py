@@ -46,7 +46,7 @@ def told(row: Row, values: bool) -> Told:
 
 
 def fields_of(payload: Mapping[str, Any], reasons: Any) -> list[Changed]:
-    before, after = (unfolded(payload.get(name)) for name in ("before", "after"))
+    before, after = (_unfolded(payload.get(name)) for name in ("before", "after"))
     if isinstance(payload.get("after"), str):
         return [Changed(*one, "") for one in settings_of(payload)]
     before, after = (part if isinstance(part, dict) else {} for part in (before, after))
@@ -58,13 +58,13 @@ def fields_of(payload: Mapping[str, Any], reasons: Any) -> list[Changed]:
 
 def settings_of(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What a new version of a configuration changed: the setting's path, before and after, empty where it was not."""
-    before, after = (flat(unfolded(payload.get(name)) or {}) for name in ("before", "after"))
+    before, after = (flat(_unfolded(payload.get(name)) or {}) for name in ("before", "after"))
     names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
     return [(name, before.get(name, ""), after.get(name, "")) for name in names]
 
 
-def unfolded(value: Any) -> Any:
-    """A version's body, which is JSON in JSON; anything else as it is."""
+def _unfolded(value: Any) -> Any:
+    """As `unfolded` of the model, and never fails."""
     found = _object(value) if isinstance(value, str) and value.startswith("{") else None
     return value if found is None else found
 

@@ -4,6 +4,7 @@ Chains and entries are never deleted and take no foreign key from what can be: w
 text or UUID.
 """
 
+import json
 from typing import Any, NoReturn
 
 from django.db import models
@@ -171,6 +172,20 @@ class SyncLog(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnly
+
+    @property
+    def said(self) -> "dict[str, Any] | None":
+        """The payload as data, versions of a configuration (JSON in JSON) unfolded; None where it has none, or none any
+        more."""
+        if self.payload is None:
+            return None
+        found: dict[str, Any] = json.loads(self.payload)
+        return {name: unfolded(value) for name, value in found.items()} if self.kind == Kind.CONFIG_CHANGED else found
+
+
+def unfolded(value: Any) -> Any:
+    """A version's body, which is JSON in JSON; anything else as it is."""
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
 
 
 class LogCheckpointQuerySet(models.QuerySet["LogCheckpoint"]):

@@ -233,7 +233,9 @@ class Acts:
             f"{s.side}__remote_id", flat=True)}  # fmt: skip
         remote_id = picked([one for one in self.apps[book].contacts if one in ids], which)
         if remote_id is not None:
-            self.ghosts.forbidden.add((book, str(self.apps[book].contacts[remote_id]["email"])))
+            email = str(self.apps[book].contacts[remote_id]["email"])
+            self.ghosts.forbidden.add((book, email))
+            self.ghosts.strangers |= self.oracles.strangers(book, remote_id, email)
             self.ghosts.forget(book, remote_id)
             self.apps[book].person_deletes(remote_id)
             self.tell(f"a person deletes {remote_id}")

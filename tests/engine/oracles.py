@@ -32,12 +32,14 @@ POISON = "poison"
 @dataclass
 class Ghosts:
     """What people did. `written` is what each cell (book, id, field) must hold or the log must know; `forbidden` names
-    the deleted (book, address) that nobody entered again; `approved` are the changes that a person let through,
-    `copies` the ids that we gave to what was made in a book from one record."""
+    the deleted (book, address) that nobody entered again, `strangers` those elsewhere with such an address who were no
+    copies of the deleted; `approved` are the changes that a person let through, `copies` the ids that we gave to what
+    was made in a book from one record."""
 
     written: dict[tuple[int, str, str], Value] = field(default_factory=dict)
     tagged: set[tuple[int, str, str]] = field(default_factory=set)
     forbidden: set[tuple[int, str]] = field(default_factory=set)
+    strangers: set[tuple[int, str]] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
     approved: dict[int, set[str]] = field(default_factory=dict)
     copies: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -86,6 +88,30 @@ class Oracles:
             seen = {tag for values in self.ever(app, remote_id) for tag in as_tags(values[name])}
             return set(as_tags(value)) <= seen
         return any(same(TYPES[name], values[name], value) for values in self.ever(app, remote_id))
+
+    def strangers(self, book: int, remote_id: str, email: str) -> set[tuple[int, str]]:
+        """The contacts of other books with this address that no chain of pairs joins to this contact: people entered
+        them by themselves, and they are not the contact that is deleted now."""
+        joined, new = set(), {(book, remote_id)}
+        while new:
+            joined |= new
+            new = {far for near in new for far in self.partners(*near)} - joined
+        everybody = {
+            (number, one)
+            for number, app in enumerate(self.world.apps)
+            for one, values in app.contacts.items()
+            if number != book and values["email"] == email
+        }
+        return everybody - joined
+
+    def partners(self, number: int, remote_id: str) -> Iterator[tuple[int, str]]:
+        for connection in self.world.connections:
+            books = {side: self.book_number(book) for side, book in self.books_of(connection).items()}
+            pairs = Link.objects.filter(connection=connection, left__isnull=False, right__isnull=False)
+            for near, far in (("left", "right"), ("right", "left")):
+                if books.get(near) == number:
+                    found = pairs.filter(**{f"{near}__remote_id": remote_id}).exclude(state__in=ENDED)
+                    yield from ((books[far], one) for one in found.values_list(f"{far}__remote_id", flat=True))
 
     # In the moment of a write
 
@@ -149,12 +175,15 @@ class Oracles:
         """I6, I11, I12, I13: nobody comes back by us, comes twice, or comes before both books were read."""
         app = self.world.apps[number]
         email = str(change.values.get("email"))
-        assert (number, email) not in self.ghosts.forbidden, f"I6: {email} came back in {app.name}"
+        far = self.app_of(change.run.connection, far_side(change))
+        source = getattr(change.link, far_side(change))
+        ids = {(self.world.apps.index(far), one) for one in self.ids_of(far, source.remote_id)}
+        back = (number, email) in self.ghosts.forbidden and not ids & self.ghosts.strangers
+        assert not back, f"I6: {email} came back in {app.name}"
         books = self.books_of(change.run.connection)
         assert all(book.complete_pass for book in books.values()), "I12: created before both books were read"
         known = Record.objects.filter(book=self.book(number), match_key=email, state="live")
         assert not known.exists(), f"I13: {email} stands in {app.name}, and is created all the same"
-        source = getattr(change.link, far_side(change))
         earlier = self.ghosts.copies.setdefault((number, source.pk), [])
         there = [one for one in app.contacts if self.ids_of(app, one) & set(earlier)]
         assert not there, f"I11: {email} is made twice in {app.name}, {there} is it already"

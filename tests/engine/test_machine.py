@@ -248,6 +248,10 @@ EXAMPLES: dict[str, tuple[Opening, list[tuple[Any, ...]]]] = {
         Opening(apps=(Profile(), Profile(loud=True), Profile(loud=True))),
         [("enters", 1, 10, 12), ("enters", 0, 0, 29), ("renames", 1, 4)],
     ),
+    "deleted before a connection saw it, which has the address from another book too": (
+        Opening(),
+        [("enters", 0, 0, 0), ("enters", 2, 0, 0), ("runs", 0), ("deletes", 1, 0)],
+    ),
     "created, and moved to another address before the answer came": (
         Opening(),
         [("enters", 0, 1, 31), ("breaks", 1, 0, 0), ("runs", 0), ("moves", 1, 0), ("runs", 0), ("runs", 1)],

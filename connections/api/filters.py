@@ -1,0 +1,24 @@
+"""What lists can be narrowed by. A value that cannot be is refused, and so is a name that is not known."""
+
+from typing import Any
+
+import django_filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+
+from connections.models import Connection
+
+
+class ByClient(django_filters.FilterSet):
+    """Of one client, by its code."""
+
+    client = django_filters.UUIDFilter(field_name="client__code", help_text="The code of a client (agency keys)")
+
+
+class ConnectionFilter(ByClient):
+    state = django_filters.ChoiceFilter(choices=Connection.State.choices)
+    account = django_filters.UUIDFilter(method="uses", help_text="The code of an account on either side")
+
+    @extend_schema_field(OpenApiTypes.UUID)
+    def uses(self, rows: Any, name: str, value: Any) -> Any:
+        return rows.filter(left_account__code=value) | rows.filter(right_account__code=value)
