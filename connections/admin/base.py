@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 
 from connections import scope
@@ -206,6 +207,10 @@ class ServiceAdmin(PlainAdmin):
         """What can be done with it as it is now."""
         return []
 
+    def readers_buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
+        """What also those may do who only look."""
+        return []
+
     def panel(self, request: HttpRequest, obj: Any) -> Panel | None:
         return None
 
@@ -220,29 +225,38 @@ class ServiceAdmin(PlainAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}_act"
         return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
 
-    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+    def possible(self, request: HttpRequest, obj: Any) -> list[Button]:
+        """The buttons of this person."""
+        acts = self.buttons(request, obj) if self.may_act(request, obj) else []
+        return [*acts, *self.readers_buttons(request, obj)]
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
             missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
             return missing
-        if not self.may_act(request, obj):
+        button = next((button for button in self.possible(request, obj) if button.name == name), None)
+        if button is None and not self.may_act(request, obj):
             raise PermissionDenied
-        button = next((button for button in self.buttons(request, obj) if button.name == name), None)
         if button is None:
             messages.error(request, "That is not possible any more. Here is how it stands now.")
-        else:
-            self.do(request, obj, button)
-        return HttpResponseRedirect(self.change_url(object_id))
+        answer = self.do(request, obj, button) if button is not None else None
+        return answer if answer is not None else HttpResponseRedirect(self.change_url(object_id))
 
-    def do(self, request: HttpRequest, obj: Any, button: Button) -> None:
+    def do(self, request: HttpRequest, obj: Any, button: Button) -> HttpResponseBase | None:
+        """None: back to the page, which says what was done."""
         try:
-            messages.success(request, button.act())
+            done = button.act()
         except REFUSALS as error:
             messages.error(request, words(error))
-        else:
-            self.log_change(request, obj, button.label)
+            return None
+        if isinstance(done, HttpResponseBase):
+            return done
+        messages.success(request, done)
+        self.log_change(request, obj, button.label)
+        return None
 
     def change_url(self, object_id: str) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[unquote(object_id)])
@@ -258,8 +272,7 @@ class ServiceAdmin(PlainAdmin):
     ) -> Any:
         context |= {"show_save_and_add_another": False}
         if obj is not None and obj.pk is not None:
-            may = self.may_act(request, obj)
             context |= {"subtitle": self.title_of(request, obj)}
-            context |= {"panel": self.panel(request, obj), "buttons": self.buttons(request, obj) if may else []}
+            context |= {"panel": self.panel(request, obj), "buttons": self.possible(request, obj)}
             context |= {"act_url": f"admin:{self.opts.app_label}_{self.opts.model_name}_act"}
         return super().render_change_form(request, context, add, change, form_url, obj)

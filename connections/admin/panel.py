@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.http.response import HttpResponseBase
+
 
 @dataclass(frozen=True)
 class Button:
-    """Something to do by POST. `act` does it and says what was done; `carries` goes along as hidden inputs."""
+    """Something to do by POST. `act` does it and says what was done, or gives what to answer; `carries` goes along as
+    hidden inputs."""
 
     name: str
     label: str
-    act: Callable[[], str]
+    act: Callable[[], str | HttpResponseBase]
     carries: tuple[tuple[str, str], ...] = ()
     strong: bool = False
 

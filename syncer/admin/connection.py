@@ -5,13 +5,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 
+from connections import scope
 from connections.admin.base import actor, list_of, page_of
 from connections.admin.connection import ConnectionAdmin
 from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
-from syncer import services
+from syncer import evidence, services
 from syncer.attention import attention, open_holds, open_plan
 from syncer.models import Hold, Link, SyncLog, SyncRun
 from syncer.models.link import ENDED
@@ -27,6 +28,26 @@ class RunningConnectionAdmin(ConnectionAdmin):
         if obj.state != Connection.State.DRAFT:
             found.append(Button("plan", "Plan", lambda: self.planned(obj, by)))
         return found
+
+    def readers_buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
+        """The evidence, for those who may read its history; with values only for those who see them in full."""
+        if not request.user.has_perm("syncer.view_synclog"):
+            return []
+        by = actor(request)
+        if not scope.sees_values(request, obj.client_id):
+            return [Button("evidence", "Download the evidence", lambda: self.evidence(obj, by, values=False))]
+        return [
+            Button("evidence", "Download the evidence", lambda: self.evidence(obj, by, values=True)),
+            Button("bare-evidence", "Evidence without values", lambda: self.evidence(obj, by, values=False)),
+        ]
+
+    def evidence(self, obj: Connection, by: str, values: bool) -> StreamingHttpResponse:
+        found = evidence.prepare(obj.chain, by, values=values)
+        return StreamingHttpResponse(
+            found.chunks(),
+            content_type="application/zip",
+            headers={"Content-Disposition": f'attachment; filename="{found.file_name}"', "Cache-Control": "no-store"},
+        )
 
     def synced(self, obj: Connection, by: str) -> str:
         services.request_sync(obj, by)

@@ -19,6 +19,7 @@ from syncer import restored
 from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
 from syncer.admin.values import Eyes, as_code
 from syncer.audit import checkpoint
+from syncer.audit.changes import settings_of
 from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
 from syncer.models.log import Kind
 
@@ -109,25 +110,8 @@ def payload_table(entry: SyncLog, eyes: Eyes) -> Table:
 
 def changes_table(payload: dict[str, Any]) -> Table:
     """What a new version of a configuration changed."""
-    before, after = flat(payload["before"]), flat(payload["after"])
-    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
-    rows = [(name, before.get(name, "-"), after.get(name, "-")) for name in names]
+    rows = [(name, before or "-", after or "-") for name, before, after in settings_of(payload)]
     return Table("What changed", ["Setting", "Before", "After"], rows, "Nothing.", str(payload.get("reason", "")))
-
-
-def flat(value: Any, path: str = "") -> dict[str, str]:
-    """{"rules": [{"code": "x", "name": "y"}]} as {"rules x name": "y"}: parts of a list by their code where they have
-    one, so that a part added in front changes none of the others."""
-    if isinstance(value, dict):
-        parts = list(value.items())
-    elif isinstance(value, list) and all(isinstance(one, dict) for one in value):
-        parts = [(str(one.get("code", number))[:8], one) for number, one in enumerate(value, start=1)]
-    else:
-        return {path: json.dumps(value, ensure_ascii=False)}
-    found: dict[str, str] = {}
-    for name, part in parts:
-        found |= flat(part, f"{path} {name}".strip())
-    return found
 
 
 def raw(text: str) -> str:

@@ -27,7 +27,6 @@ from syncer.audit.statement import (
     Statement,
     heads_from,
     holds,
-    id_of,
     private_key,
     public_of,
 )
@@ -88,7 +87,7 @@ def known_keys() -> dict[str, str]:
     made = SyncLog.objects.filter(chain__name=PORTAL, kind=Kind.KEY_CREATED).order_by("seq")
     headers = [form.parse(text) for text in made.values_list("header", flat=True)]
     named = [header["public_key"] for header in headers if header.get("purpose") == PURPOSE]
-    return {id_of(key): key for key in [*named, own] if key != ""}
+    return {form.key_id(key): key for key in [*named, own] if key != ""}
 
 
 # Making one
@@ -118,7 +117,7 @@ def make(now: datetime, follows: Statement | None = None, hourly: bool = False) 
 
 def introduce(public: str, last: LogCheckpoint | None, now: datetime) -> None:
     """The history names each key before it first signs, so that an old signature can be checked for ever."""
-    if last is None or last.key_id != id_of(public):
+    if last is None or last.key_id != form.key_id(public):
         header = {"purpose": PURPOSE, "public_key": public}
         append(PORTAL, [Entry(Kind.KEY_CREATED, "system", header)], now)
 
@@ -135,7 +134,7 @@ def signed_row(
     statement = Statement(
         number=next_number(last, follows),
         at=form.spell_time(now),
-        key_id=id_of(public_of(key)),
+        key_id=form.key_id(public_of(key)),
         previous_hash=previous,
         heads={
             name: (head_seq, head_hash, quiet_runs)

@@ -1,4 +1,5 @@
-"""How an entry is written down and hashed. Only the standard library: the stand-alone verifier does the same.
+"""How an entry is written down and hashed. Only the standard library of Python 3.8: it goes into the evidence's
+verify.py as it is (syncer/audit/bundle.py).
 
 Every hash input begins with its own domain, so that no text can be taken for another. `||` joins bytes; hashes stand
 as lower-case hex and are joined as such.
@@ -6,14 +7,21 @@ as lower-case hex and are joined as such.
     head of an empty chain   SHA-256("counterpart/chain/1\\0" || chain name)
     payload_commit           SHA-256("counterpart/payload/1\\0" || salt, 16 bytes || payload), or NO_PAYLOAD
     entry_hash               SHA-256("counterpart/entry/1\\0" || previous_hash || header || payload_commit)
+
+Signed by Ed25519 are CHECKPOINT || statement and EVIDENCE || manifest, both canonical JSON.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeAlias
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 JSON: TypeAlias = "bool | int | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -22,6 +30,8 @@ SALT_BYTES = 16
 _CHAIN = b"counterpart/chain/1\0"
 _PAYLOAD = b"counterpart/payload/1\0"
 _ENTRY = b"counterpart/entry/1\0"
+CHECKPOINT = b"counterpart/checkpoint/1\0"
+EVIDENCE = b"counterpart/evidence/1\0"
 NO_PAYLOAD = hashlib.sha256(b"counterpart/no-payload/1\0").hexdigest()
 
 # NUL, and halves of surrogate pairs: neither fits into UTF-8 or PostgreSQL.
@@ -64,7 +74,7 @@ def storable(value: JSON) -> JSON:
         return clean_text(value)
     if isinstance(value, Mapping):
         return {clean_text(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [storable(item) for item in value]
     return value
 
@@ -78,14 +88,27 @@ def check_code(name: str, value: JSON) -> None:
         for key, item in value.items():
             check_code(name, key)
             check_code(name, item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             check_code(name, item)
 
 
 def spell_time(at: datetime) -> str:
     """UTC with six digits of a second: 2026-11-24T05:30:00.000000Z."""
-    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def moment(text: str) -> datetime:
+    """The time that `spell_time` spelled. Raises ValueError for any other spelling, TypeError for what is no text."""
+    at = datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
+    if spell_time(at) != text:
+        raise ValueError("not a time in UTC with six digits of a second")
+    return at
+
+
+def key_id(public_key: str) -> str:
+    """The short name of a public key in hex. Raises ValueError."""
+    return hashlib.sha256(bytes.fromhex(public_key)).hexdigest()[:16]
 
 
 def genesis(chain: str) -> str:
@@ -103,14 +126,14 @@ def entry_hash(previous_hash: str, header: str, commit: str) -> str:
 
 def _check(value: JSON) -> None:
     """JSON's own encoder would write a float, and would turn a key that is a number into text."""
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, (str, int)):
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError("The audit trail takes only text as keys.")
             _check(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             _check(item)
     else:

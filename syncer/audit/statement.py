@@ -1,8 +1,8 @@
 """What a checkpoint says, its signature, and its form as a file. Only data: no database, no settings.
 
 A file holds the canonical JSON of {"statement": the statement's canonical JSON as text, "signature", "public_key"} and
-a line end; the latter two in lower-case hex. What is signed is DOMAIN + the text, so whoever checks it needs to spell
-nothing anew (docs/adr/0007-checkpoints.md).
+a line end; the latter two in lower-case hex. What is signed is form.CHECKPOINT + the text, so whoever checks it need
+spell nothing anew (docs/adr/0007-checkpoints.md).
 """
 
 import base64
@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from syncer.audit import format as form
 
-DOMAIN = b"counterpart/checkpoint/1\0"
 FIRST = "0" * 64
 KEY_BYTES = 32
 MAKE_A_KEY = 'python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'
@@ -54,7 +53,7 @@ class Statement:
     @cached_property
     def signed(self) -> bytes:
         """The bytes under the signature."""
-        return DOMAIN + self.text.encode()
+        return form.CHECKPOINT + self.text.encode()
 
     @cached_property
     def digest(self) -> str:
@@ -104,10 +103,6 @@ def public_of(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def id_of(public_key: str) -> str:
-    return sha256(bytes.fromhex(public_key)).hexdigest()[:16]
-
-
 def holds(statement: Statement, signature: str, public_key: str) -> bool:
     """Whether this key signed exactly this."""
     try:
@@ -115,7 +110,7 @@ def holds(statement: Statement, signature: str, public_key: str) -> bool:
         key.verify(bytes.fromhex(signature), statement.signed)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    return statement.key_id == id_of(public_key)
+    return statement.key_id == form.key_id(public_key)
 
 
 def heads_from(value: Any) -> dict[str, Head]:

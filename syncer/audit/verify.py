@@ -6,19 +6,21 @@ vanished as a whole. Signed checkpoints that another machine keeps show these.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
 from syncer.audit import format as form
-from syncer.models.log import Kind, LogChain, SyncLog
+from syncer.audit.walk import COLUMNS, MIRRORS, Break, Judge, Row, hash_of, redacts
+from syncer.models.log import LogChain, SyncLog
 
+__all__ = ["BEGINNING", "Break", "Head", "Report", "Row", "Walk", "beyond", "head_of", "orphans", "pages", "verify"]
+
+BEGINNING = -(2**63)
 _PAGE = 500
-_MIRRORS = ("at", "kind", "connection", "run", "link", "record", "actor", "side", "operation")
-_COLUMNS = ("id", "seq", "header", "payload", "salt", "payload_commit", "previous_hash", "entry_hash", "redacted_by")
-_NUMBERS = ("id", "seq", "redacted_by")
+_NUMBERS = ("id", "seq", "redacted_by", "head_seq", "quiet_runs")
 
 
 @dataclass(frozen=True)
@@ -33,30 +35,6 @@ class Report:
     reason: str = ""
 
 
-class Row(NamedTuple):
-    """An entry as the database holds it, unconverted, so that what cannot be converted is found too."""
-
-    id: Any
-    seq: Any
-    header: Any
-    payload: Any
-    salt: Any
-    payload_commit: Any
-    previous_hash: Any
-    entry_hash: Any
-    redacted_by: Any
-    mirrors: tuple[Any, ...]
-
-
-class Break(Exception):
-    """The first break: its seq and its reason."""
-
-    def __init__(self, seq: int, reason: str) -> None:
-        super().__init__(reason)
-        self.seq = seq
-        self.reason = reason
-
-
 def verify(name: str, progress: Callable[[int], object] = lambda read: None) -> Report:
     """Walk the chain of this name in bounded memory. `progress` is told how many more entries were read.
 
@@ -65,7 +43,7 @@ def verify(name: str, progress: Callable[[int], object] = lambda read: None) -> 
     pk, head_seq = LogChain.objects.values_list("pk", "head_seq").get(name=name)
     walk = Walk(pk, name, head_seq)
     try:
-        for page in pages(pk, head_seq):
+        for page in pages(pk, BEGINNING, head_seq):
             for row in page:
                 walk.step(row)
             progress(len(page))
@@ -80,137 +58,63 @@ def orphans() -> int:
     return SyncLog.objects.exclude(chain_id__in=LogChain.objects.values("pk")).count()
 
 
-class Walk:
-    """One walk over one chain: what the next entry has to go on from."""
+class Walk(Judge):
+    """One walk over one chain of this database."""
 
     def __init__(self, pk: int, name: str, head_seq: int) -> None:
+        super().__init__(name, 0, form.genesis(name))
         self.pk = pk
-        self.name = name
         self.head_seq = head_seq
-        self.entries = 0
-        self.last_id = 0
-        self.last_hash = form.genesis(name)
-        self.last_at = ""
-        self._named: tuple[int, frozenset[int] | None] = (0, None)
-
-    def step(self, row: Row) -> None:
-        """Judge the next entry. Raises Break."""
-        due = self.entries + 1
-        if row.seq != due:
-            raise Break(due, f"entry {due} is missing")
-        reason = self._links(row) or self._payload(row) or self._header(row) or self._erasures(row)
-        if reason:
-            raise Break(due, reason)
-        self.entries, self.last_id, self.last_hash = due, row.id, row.entry_hash
 
     def end(self) -> None:
         """Judge the head against the last entry. Raises Break."""
         if self.entries < self.head_seq:
             raise Break(self.entries + 1, f"entry {self.entries + 1} is missing")
-        beyond = _beyond(self.pk)
-        if beyond is not None:
-            raise Break(beyond, "an entry stands beyond the head of the chain")
-        head = _head(self.pk)
+        after = beyond(self.pk)
+        if after is not None:
+            raise Break(after, "an entry stands beyond the head of the chain")
+        head = head_of(self.pk)
         if head.seq == self.entries:
             if head.hash != self.last_hash:
                 raise Break(self.entries, "the head's hash is not the last entry's")
-            if head.at != _mirror("at", self.last_at or None):
+            if head.at != (self.last_at or None):
                 raise Break(self.entries, "the head's time is not the last entry's")
         elif head.seq < self.entries:
             raise Break(self.entries, "the head went back")
 
-    def _links(self, row: Row) -> str:
-        if row.id <= self.last_id:
-            return "its id is out of order"
-        if row.previous_hash != self.last_hash:
-            return "it does not follow from the entry before it"
-        try:
-            made = form.entry_hash(row.previous_hash, row.header, row.payload_commit)
-        except (ValueError, AttributeError):
-            return "it cannot be read"
-        return "" if row.entry_hash == made else "its header or its hashes were changed"
-
-    def _payload(self, row: Row) -> str:
-        if row.redacted_by is not None:
-            return self._redacted(row)
-        if row.payload is None and row.salt is None:
-            return "" if row.payload_commit == form.NO_PAYLOAD else "its payload is gone and no redact entry says why"
-        try:
-            salt = bytes.fromhex(row.salt)
-            form.parse(row.payload)
-            made = form.payload_commit(salt, row.payload)
-        except (ValueError, TypeError, AttributeError):
-            return "its payload or salt was changed"
-        whole = len(salt) == form.SALT_BYTES and salt.hex() == row.salt and made == row.payload_commit
-        return "" if whole else "its payload or salt was changed"
-
-    def _redacted(self, row: Row) -> str:
-        if row.payload is not None or row.salt is not None:
-            return "it is marked as erased and still has a payload"
-        if row.payload_commit == form.NO_PAYLOAD:
-            return "it is marked as erased and never had a payload"
-        by = row.redacted_by
-        if type(by) is not int or by <= row.seq:
-            return "it was erased and no redact entry says why"
-        if self._named[0] != by:
-            self._named = (by, self._named_by(by))
-        named = self._named[1]
-        return "" if named is None or row.seq in named else "it was erased and the redact entry does not name it"
-
-    def _named_by(self, by: int) -> frozenset[int] | None:
-        """The entries that a redact entry names. None where the entry is missing or is not as it was written: the walk
-        stops there, and that is the break to report; where the walk does not get there, none is named."""
+    def named_by(self, by: int) -> frozenset[int] | None:
         found = SyncLog.objects.filter(chain_id=self.pk, seq=by).values_list(
             "header", "previous_hash", "payload_commit", "entry_hash"
         )
         for header, previous, commit, made in found:
-            named = _redacts(header, self.name, by)
-            if named is not None and form.entry_hash(previous, header, commit) == made:
+            named = redacts(header, self.name, by)
+            if named is not None and hash_of(previous, header, commit) == made:
                 return named
         return None if by <= self.head_seq else frozenset()
 
-    def _header(self, row: Row) -> str:
-        try:
-            header = form.parse(row.header)
-            due = {"v": form.VERSION, "chain": self.name, "seq": row.seq}
-            if any(header[key] != value for key, value in due.items()):
-                return "its header is another entry's"
-            at = header["at"]
-            mirrors = tuple(_mirror(name, header[name]) for name in _MIRRORS)
-            if form.spell_time(_moment(at)) != at or at < self.last_at:
-                return "its time is before the entry before it"
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return "its header cannot be read"
-        self.last_at = at
-        return "" if mirrors == row.mirrors else "its columns do not say what its header says"
-
-    def _erasures(self, row: Row) -> str:
-        """What a redact entry names must be erased, or the promise was not kept."""
-        if row.mirrors[_MIRRORS.index("kind")] != Kind.REDACT:
-            return ""
-        seqs = sorted(_redacts(row.header, self.name, row.seq) or ())
-        if not seqs:
-            return "it names no entry"
-        for start in range(0, len(seqs), _PAGE):
-            rows = SyncLog.objects.filter(chain_id=self.pk, seq__in=seqs[start : start + _PAGE])
-            if rows.filter(payload__isnull=False).exists():
-                return "it names an entry whose payload is still there"
-        return "" if seqs[-1] < row.seq else "it names an entry that came later"
+    def keeps(self, seqs: Sequence[int]) -> bool:
+        parts = [seqs[start : start + _PAGE] for start in range(0, len(seqs), _PAGE)]
+        rows = SyncLog.objects.filter(chain_id=self.pk, payload__isnull=False)
+        return any(rows.filter(seq__in=part).exists() for part in parts)
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
+    """Where a chain says that it stands, as it was found; `at` is spelled as in a header."""
+
     seq: Any
     hash: Any
     at: Any
+    quiet_runs: Any
 
 
-def _head(pk: int) -> _Head:
-    chain = LogChain._meta.db_table
-    query = f'SELECT head_seq, {_raw("head_hash")}, {_raw("last_at")} FROM "{chain}" WHERE id = %s'  # noqa: S608
-    return _Head(*_fetch(query, [pk])[0])
+def head_of(pk: int) -> Head:
+    columns = ", ".join(_raw(name) for name in ("head_seq", "head_hash", "last_at", "quiet_runs"))
+    query = f'SELECT {columns} FROM "{LogChain._meta.db_table}" WHERE id = %s'  # noqa: S608
+    seq, made, at, quiet_runs = _fetch(query, [pk])[0]
+    return Head(seq, made, _spelled("at", at), quiet_runs)
 
 
-def _beyond(pk: int) -> int | None:
+def beyond(pk: int) -> int | None:
     """The first entry after the head, both read at one moment."""
     log, chain = SyncLog._meta.db_table, LogChain._meta.db_table
     query = f"""SELECT min(l.seq) FROM "{log}" l JOIN "{chain}" c ON c.id = l.chain_id
@@ -219,37 +123,24 @@ def _beyond(pk: int) -> int | None:
     return found
 
 
-def _redacts(text: str, chain: str, seq: int) -> frozenset[int] | None:
-    """What the header of this entry says that it erased, nothing if it is of another kind. None: no such header."""
-    try:
-        header = form.parse(text)
-        if (header["chain"], header["seq"]) != (chain, seq):
-            return None
-        named = header["redacts"] if header["kind"] == Kind.REDACT else []
-        return frozenset(named) if all(type(item) is int for item in named) else frozenset()
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def pages(pk: int, head_seq: int) -> Iterator[list[Row]]:
-    """The entries up to the head, in order, a page at a time."""
-    names = ", ".join([*(_raw(name) for name in _COLUMNS), *(_raw(name) for name in _MIRRORS)])
-    table = SyncLog._meta.db_table
-    after: list[int] = []
-    while True:
-        beyond = " AND seq > %s" if after else ""
-        query = f'SELECT {names} FROM "{table}" WHERE chain_id = %s AND seq <= %s{beyond} ORDER BY seq LIMIT {_PAGE}'  # noqa: S608
-        page = [_row(found) for found in _fetch(query, [pk, head_seq, *after])]
+def pages(pk: int, first: int, last: int) -> Iterator[list[Row]]:
+    """The entries from one number to another, in order, a page at a time."""
+    names = ", ".join(_raw(name) for name in (*COLUMNS, *MIRRORS))
+    query = f"""SELECT {names} FROM "{SyncLog._meta.db_table}"
+        WHERE chain_id = %s AND seq >= %s AND seq <= %s ORDER BY seq LIMIT {_PAGE}"""  # noqa: S608
+    while first <= last:
+        page = [_row(found) for found in _fetch(query, [pk, first, last])]
         if page:
             yield page
         if len(page) < _PAGE:
             return
-        after = [page[-1].seq]
+        first = page[-1].seq + 1
 
 
 def _row(found: Sequence[Any]) -> Row:
-    split = len(_COLUMNS)
-    return Row._make([*found[:split], tuple(found[split:])])
+    split = len(COLUMNS)
+    mirrors = tuple(_spelled(name, value) for name, value in zip(MIRRORS, found[split:], strict=True))
+    return Row._make([*found[:split], mirrors])
 
 
 def _raw(name: str) -> str:
@@ -273,16 +164,22 @@ def _decoded(value: Any) -> Any:
         return value
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _spelled(name: str, raw: Any) -> Any:
+    """What a column holds as a header spells it. What this database would have written otherwise stays as it is, and
+    then equals no header."""
+    if raw is None or name not in _CONVERTED:
+        return raw
+    try:
+        value = _as_time(raw) if name == "at" else raw if isinstance(raw, UUID) else UUID(raw)
+        if _CONVERTED[name].get_db_prep_value(value, connection, prepared=False) != raw:
+            return raw
+    except (ValueError, TypeError, AttributeError):
+        return raw
+    return form.spell_time(value) if isinstance(value, datetime) else str(value)
 
 
-def _mirror(name: str, item: Any) -> Any:
-    """A header's item as this database holds it in its column."""
-    if item is None or name not in _CONVERTED:
-        return item
-    value = _moment(item) if name == "at" else UUID(item)
-    return _CONVERTED[name].get_db_prep_value(value, connection, prepared=False)
+def _as_time(raw: Any) -> datetime:
+    return raw if isinstance(raw, datetime) else datetime.fromisoformat(raw).replace(tzinfo=UTC)
 
 
 _CONVERTED = {

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, models, transaction
 from syncer.audit import triggers
 from syncer.audit.chain import JSON, PORTAL, Entry
 from syncer.audit.format import canonical, entry_hash, parse
-from syncer.audit.verify import Break, Row, Walk, orphans, pages, verify
+from syncer.audit.verify import BEGINNING, Break, Row, Walk, orphans, pages, verify
 from syncer.models.log import Kind, LogChain, SyncLog
 from tests.syncer.trail import CHAIN, CONNECTION, LAST, NOON, REDACT, REDACTED, diary, erase, intent, write
 
@@ -92,7 +92,7 @@ def test_every_changed_byte_of_every_entry_is_found_at_its_number() -> None:
     diary()
     chain = head().get()
     walk, tried = Walk(chain.pk, CHAIN, LAST), 0
-    for row in (row for page in pages(chain.pk, LAST) for row in page):
+    for row in (row for page in pages(chain.pk, BEGINNING, LAST) for row in page):
         for bad in altered(row):
             with pytest.raises(Break) as found:
                 walk.step(bad)
@@ -119,12 +119,12 @@ def altered(row: Row) -> Iterator[Row]:
 def test_every_changed_column_in_the_database_is_found_at_its_number(field: str) -> None:
     for seq in EVERYWHERE:
         row = entries().get(seq=seq)
-        value = _other(field, getattr(row, field))
+        value = another(field, getattr(row, field))
         due = {seq, "refused"} if field in ("seq", "payload", "salt", "redacted_by") else {seq}
         assert after(partial(entries().filter(pk=row.pk).update, **{field: value})) in due
 
 
-def _other(field: str, value: Any) -> Any:
+def another(field: str, value: Any) -> Any:
     if value is None:
         return (
             uuid4() if field in ("connection", "run", "link", "record") else 1 if field == "redacted_by" else "0a" * 16
