@@ -73,7 +73,7 @@ def set_first_password(person: User, password: str) -> None:
 def told_of(person: User, old: User | None, actor: str) -> list[Entry]:
     now = {name: str(getattr(person, name)) for name in NAMES}
     if old is None:
-        return [entry("access.invited", actor, person, {"by_link": False}, after=now)]
+        return [entry("access.added", actor, person, after=now)]
     before = {name: str(getattr(old, name)) for name in NAMES}
     return [entry("access.changed", actor, person, before=before, after=now)] if before != now else []
 
@@ -117,7 +117,7 @@ def invite(person: User, actor: str, clock: Clock = SYSTEM) -> tuple[str, str]:
     with transaction.atomic():
         person.set_unusable_password()
         person.save(update_fields=["password"])
-        append(PORTAL, [entry("access.invited", actor, person, {"by_link": True})], clock.now())
+        append(PORTAL, [entry("access.invited", actor, person)], clock.now())
     return urlsafe_base64_encode(force_bytes(person.pk)), default_token_generator.make_token(person)
 
 

@@ -1,3 +1,4 @@
+from axes import apps as axes
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 
@@ -18,4 +19,11 @@ class CounterpartAdminConfig(admin.AdminConfig):
     """Django's admin, with a site of ours."""
 
     default_site = "portal.site.Site"
+    default = False
+
+
+class LockConfig(axes.AppConfig):  # type: ignore[misc]  # django-axes has no types
+    """django-axes, under a name that says what its page is about."""
+
+    verbose_name = "Log-in"
     default = False

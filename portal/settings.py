@@ -44,7 +44,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_q",
-    "axes",
+    "portal.apps.LockConfig",
     "django_otp",
     "portal",
     "connections",

@@ -44,7 +44,7 @@ class PersonForm(ServiceForm):
     class Meta:
         model = Person
         fields: ClassVar = ["username", "first_name", "last_name", "email", "is_superuser"]
-        labels: ClassVar = {"username": "Log-in name", "email": "E-mail address", "is_superuser": "Administrator"}
+        labels: ClassVar = {"email": "E-mail address", "is_superuser": "Administrator"}
         help_texts: ClassVar = {
             "username": "Letters, digits and @/./+/-/_ only.",
             "is_superuser": "May do everything: all clients, people and roles, the machine room. Needs no role below.",
@@ -64,6 +64,10 @@ class Roles(RoleBase):
     extra = 0
     verbose_name, verbose_name_plural = "role", "roles"
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Clients are chosen here, not made."""
+        return db_field.formfield(**kwargs)
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return scope.sees_all(request)
 
@@ -81,8 +85,8 @@ class Roles(RoleBase):
 class PersonAdmin(ServiceAdmin):
     form = PersonForm
     inlines = [Roles]
-    list_display = ["username", "full_name", "email", "what", "is_active", "second_factor", "last_login"]
-    list_filter = ["is_active", "is_superuser"]
+    list_display = ["username", "full_name", "what", "is_active", "second_factor"]
+    list_filter = ["is_active"]
     search_fields = ["username", "first_name", "last_name", "email"]
     ordering = ["username"]
 

@@ -35,7 +35,11 @@ def is_in(browser: Browser) -> bool:
 
 def shown_at(device: Authenticator, at: float) -> str:
     """What the app on the phone shows at that moment."""
-    totp = TOTP(device.key, STEP_SECONDS)
+    return code_of(device.key, at)
+
+
+def code_of(key: bytes, at: float) -> str:
+    totp = TOTP(key, STEP_SECONDS)
     totp.time = at
     return f"{totp.token():06}"
 

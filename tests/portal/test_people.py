@@ -1,15 +1,18 @@
 """Administrators add people, give and take their roles, and let nobody lock themselves or everybody out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from html import unescape
+from threading import Barrier
 from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
+from django.db import connection as database
 from django.test import Client as Browser
 
 from connections import clients, people
@@ -62,7 +65,7 @@ def test_a_person_is_added_with_a_password_and_roles(anna: Browser, acme: Client
     bob = User.objects.get(username="bob")
     assert (bob.is_staff, bob.is_superuser, bob.get_full_name()) == (True, False, "Bob Bit")
     assert bob.memberships.get().values == "full"
-    assert entries("access") == [("access.invited", "anna"), ("access.granted", "anna")]
+    assert entries("access") == [("access.added", "anna"), ("access.granted", "anna")]
     header, payload = last("access.granted")
     assert (header["user"], header["role"], payload["user"]) == (bob.pk, "manager", "bob")
     assert log_in("bob", FIRST).status_code == 302
@@ -71,7 +74,7 @@ def test_a_person_is_added_with_a_password_and_roles(anna: Browser, acme: Client
 def test_a_one_time_link_lets_somebody_choose_their_password_once(anna: Browser, acme: Client) -> None:
     page = anna.post(f"{LIST}add/", sent(password=""), follow=True)
     link, bob = link_on(page), User.objects.get(username="bob")
-    assert entries("access") == [("access.invited", "anna"), ("access.invited", "anna")]
+    assert entries("access") == [("access.added", "anna"), ("access.invited", "anna")]
     assert not bob.has_usable_password()
     browser = Browser()
     form = browser.get(link, follow=True)
@@ -167,15 +170,17 @@ def test_an_edit_of_a_name_stands_in_the_history_and_one_of_nothing_does_not(ann
 def test_an_administrator_is_made_and_unmade(anna: Browser) -> None:
     bob = staff("bob")
     anna.post(page_of(bob), filled(anna.get(page_of(bob))) | {"is_superuser": "on"})
-    bob.refresh_from_db()
-    assert bob.is_superuser
+    assert administrators() == ["anna", "bob"]
     assert last("access.granted")[0]["role"] == "administrator"
     form = filled(anna.get(page_of(bob)))
     del form["is_superuser"]
     anna.post(page_of(bob), form)
-    bob.refresh_from_db()
-    assert not bob.is_superuser
+    assert administrators() == ["anna"]
     assert last("access.revoked")[0]["role"] == "administrator"
+
+
+def administrators() -> list[str]:
+    return list(User.objects.filter(is_superuser=True).order_by("username").values_list("username", flat=True))
 
 
 # Nobody gives themselves a role
@@ -283,6 +288,28 @@ def test_the_last_administrator_stays(anna: Browser) -> None:
     assert (me.is_active, me.is_superuser) == (True, True)
     assert entries("access") == []
     assert is_in(anna)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", [people.deactivate, people.delete_person])
+def test_two_administrators_who_end_each_other_at_once_leave_one(act: Callable[[User, str], None]) -> None:
+    pair = [administrator(name) for name in ("anna", "bea")]
+    start = Barrier(2)
+
+    def ends(other: User, by: str) -> str:
+        try:
+            start.wait(10)
+            act(other, by)
+            return "done"
+        except Refused as error:
+            return str(error)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(2) as both:
+        said_to = list(both.map(ends, reversed(pair), ("anna", "bea")))
+    assert sorted(said_to) == sorted(["done", people.LAST])
+    assert User.objects.filter(is_superuser=True, is_active=True).count() == 1
 
 
 def test_who_is_deleted_loses_each_role_by_an_entry(anna: Browser, acme: Client) -> None:

@@ -323,4 +323,4 @@ def test_who_is_led_there_may_log_out(bob: User, settings: Any) -> None:
     browser = Browser()
     log_in("bob", browser=browser)
     assert browser.post("/admin/logout/").status_code == 200
-    assert browser.get("/admin/").url.startswith(LOGIN)
+    assert browser.get("/admin/")["Location"].startswith(LOGIN)
