@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from connections.models import Client, Membership
 from connections.roles import MANAGER, Right, roles_with
 
-__all__ = ["MANAGER", "client_ids", "clients", "has_role", "may", "sees_all", "sees_values"]
+__all__ = ["MANAGER", "client_ids", "clients", "may", "sees_all", "sees_values"]
 _KEPT = "counterpart.memberships"
 
 
@@ -32,10 +32,6 @@ def client_ids(request: HttpRequest, *roles: str) -> list[int]:
 def clients(request: HttpRequest, *roles: str) -> "list[Client]":
     found = Client.objects.all()
     return list(found if sees_all(request) else found.filter(pk__in=client_ids(request, *roles)))
-
-
-def has_role(request: HttpRequest, client_id: int, *roles: str) -> bool:
-    return sees_all(request) or client_id in client_ids(request, *roles)
 
 
 def may(request: HttpRequest, model: str, right: Right, client_id: int | None = None) -> bool:

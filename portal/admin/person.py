@@ -64,9 +64,13 @@ class Roles(RoleBase):
     extra = 0
     verbose_name, verbose_name_plural = "role", "roles"
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Clients are chosen here, not made."""
-        return db_field.formfield(**kwargs)
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Clients are chosen here, not made or changed."""
+        found: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "client":
+            for what in ("add", "change", "view", "delete"):
+                setattr(found.widget, f"can_{what}_related", False)
+        return found
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return scope.sees_all(request)
