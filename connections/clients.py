@@ -12,6 +12,8 @@ from connections.services import Refused
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import PORTAL, Entry, append
 
+NOT_ONESELF = "Nobody gives themselves a role: ask another administrator."
+
 
 @dataclass(frozen=True, order=True)
 class Member:
@@ -23,7 +25,8 @@ class Member:
 
 
 def save_client(client: Client, actor: str, members: Sequence[Member] | None = None, clock: Clock = SYSTEM) -> Client:
-    """Add or change a client; `members`, where given, become exactly its members. Raises ValidationError."""
+    """Add or change a client; `members`, where given, become exactly its members. Raises Refused and
+    ValidationError."""
     if members is not None and len({(one.user_id, one.role) for one in members}) != len(members):
         raise ValidationError("Somebody has the same role twice. Keep one of the two lines.")
     old = Client.objects.filter(pk=client.pk).first() if client.pk is not None else None
@@ -40,18 +43,25 @@ def save_client(client: Client, actor: str, members: Sequence[Member] | None = N
 
 
 def changed_members(client: Client, actor: str, members: Sequence[Member]) -> list[Entry]:
-    """Bring the members in line, in the caller's transaction; the entries that tell of it."""
+    """Bring the members in line, in the caller's transaction; the entries that tell of it. Raises Refused."""
     there = {Member(row.user_id, row.role, row.values): row for row in client.memberships.select_related("user")}
-    entries = []
-    for gone in sorted(there.keys() - set(members)):
-        entries.append(entry("access.revoked", actor, client, role_of(there[gone]), str(there[gone].user)))
-        there[gone].delete()
-    for new in sorted(set(members) - there.keys()):
-        row = Membership(client=client, user_id=new.user_id, role=new.role, values=new.values)
-        row.full_clean()
-        row.save()
-        entries.append(entry("access.granted", actor, client, role_of(row), str(row.user)))
-    return entries
+    entries = [taken(there[gone], actor) for gone in sorted(there.keys() - set(members))]
+    new = [Membership(client=client, **vars(member)) for member in sorted(set(members) - there.keys())]
+    return entries + [given(row, actor) for row in new]
+
+
+def taken(row: Membership, actor: str) -> Entry:
+    row.delete()
+    return entry("access.revoked", actor, row.client, role_of(row), str(row.user))
+
+
+def given(row: Membership, actor: str) -> Entry:
+    """Raises Refused, ValidationError."""
+    row.full_clean()
+    if row.user.get_username() == actor:
+        raise Refused(NOT_ONESELF)
+    row.save()
+    return entry("access.granted", actor, row.client, role_of(row), str(row.user))
 
 
 def role_of(row: Membership) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from django.http import HttpRequest
 
 from connections.models import Client, Membership
+from connections.roles import MANAGER, Right, roles_with
 
-MANAGER, APPROVER = Membership.Role.MANAGER, Membership.Role.APPROVER
+__all__ = ["MANAGER", "client_ids", "clients", "may", "sees_all", "sees_values"]
 _KEPT = "counterpart.memberships"
 
 
@@ -33,8 +34,12 @@ def clients(request: HttpRequest, *roles: str) -> "list[Client]":
     return list(found if sees_all(request) else found.filter(pk__in=client_ids(request, *roles)))
 
 
-def has_role(request: HttpRequest, client_id: int, *roles: str) -> bool:
-    return sees_all(request) or client_id in client_ids(request, *roles)
+def may(request: HttpRequest, model: str, right: Right, client_id: int | None = None) -> bool:
+    """Whether the person has this right on the pages of a model (its label): for this client, or for any."""
+    roles = roles_with(model, right)
+    if sees_all(request) or roles == ():
+        return sees_all(request)
+    return client_id in client_ids(request, *roles) if client_id is not None else client_ids(request, *roles) != []
 
 
 def sees_values(request: HttpRequest, client_id: int | None) -> bool:

@@ -41,6 +41,8 @@ def config(form: str, level: str) -> dict[str, Any]:
             # urllib3's debug lines hold whole addresses, and with them secrets of other libraries' making.
             "urllib3": {"level": "WARNING"},
             "django-q": {"level": "WARNING"},
+            # Each log-in would be several lines; the history tells of it.
+            "axes": {"level": "WARNING"},
         },
     }
 

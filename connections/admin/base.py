@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from connections import scope
 from connections.admin.panel import Button, Panel
 from connections.forms.base import ServiceForm
+from connections.roles import Right, roles_with
 from connections.secrets import SecretUnreadable
 from connections.services import Refused
 from syncer.audit.chain import LogBroken, LogBusy
@@ -79,7 +80,6 @@ class ServiceAdmin(PlainAdmin):
     because services call apps, and no call to an app stands in a transaction."""
 
     client_path = "client"
-    roles: tuple[str, ...] = (scope.MANAGER,)
     actions = None
     show_full_result_count = False
     change_form_template = "admin/counterpart/change_form.html"
@@ -92,7 +92,8 @@ class ServiceAdmin(PlainAdmin):
         found = super().get_queryset(request)
         if scope.sees_all(request):
             return found
-        return found.filter(**{f"{self.client_path}__in": scope.client_ids(request)})
+        roles = roles_with(self.opts.label_lower, Right.LOOK)
+        return found.filter(**{f"{self.client_path}__in": scope.client_ids(request, *roles) if roles else []})
 
     def client_of(self, obj: Any) -> int | None:
         for part in self.client_path.split("__")[:-1]:
@@ -101,19 +102,29 @@ class ServiceAdmin(PlainAdmin):
         found: int | None = obj.pk if last == "pk" else getattr(obj, f"{last}_id")
         return found
 
-    def manages(self, request: HttpRequest, obj: Any) -> bool:
+    def may(self, request: HttpRequest, obj: Any, right: Right) -> bool:
+        """What the person's roles say (connections/roles.py): for this object, or without one for any client."""
+        if obj is None or obj.pk is None:
+            return scope.may(request, self.opts.label_lower, right)
         client = self.client_of(obj)
-        return scope.sees_all(request) if client is None else scope.has_role(request, client, *self.roles)
+        return scope.sees_all(request) or (
+            client is not None and scope.may(request, self.opts.label_lower, right, client)
+        )
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, obj, Right.LOOK)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        known = scope.sees_all(request) or len(scope.client_ids(request, *self.roles)) > 0
-        return known and super().has_add_permission(request)
+        return self.may(request, None, Right.SET_UP)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or self.manages(request, obj))
+        return self.may(request, obj, Right.SET_UP)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or self.manages(request, obj))
+        return self.may(request, obj, Right.SET_UP)
 
     # Saving
 

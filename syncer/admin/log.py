@@ -18,6 +18,7 @@ from portal.clock import SYSTEM
 from syncer import restored
 from syncer.admin.base import InsideAdmin, ReadOnlyAdmin
 from syncer.admin.values import Eyes, as_code
+from syncer.admin.viewing import viewed
 from syncer.audit import checkpoint
 from syncer.audit.changes import settings_of
 from syncer.models import AccountLease, ApiUsage, Heartbeat, Link, LogChain, LogCheckpoint, SyncLog, SyncRun
@@ -71,11 +72,13 @@ class SyncLogAdmin(ReadOnlyAdmin):
         for row in rows:
             name = names.get(row.connection, "a deleted connection") if row.connection is not None else "the portal"
             row.of = Truncator(name).chars(60)
+        viewed(request, codes)
 
     def title_of(self, request: HttpRequest, obj: Any) -> str:
         return f"{obj.get_kind_display()}, {when(obj.at)}"
 
     def panel(self, request: HttpRequest, obj: Any) -> Panel:
+        viewed(request, [obj.connection])
         facts = [
             ("What", obj.get_kind_display()),
             ("When", f"{obj.at:%Y-%m-%d %H:%M:%S} UTC"),

@@ -29,7 +29,6 @@ PAST = {"create": "created", "update": "updated", "tag": "tagged", "untag": "unt
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     client_path = "connection__client"
-    right = "syncer.change_syncrun"
     list_display = ["connection", "status", "what", "done", "trigger", "actor", "queued_at", "finished"]
     list_display_links = ["connection"]
     list_filter = [ClientFilter, ("connection", ConnectionFilter), "status", "dry_run"]

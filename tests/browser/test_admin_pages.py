@@ -19,11 +19,12 @@ from pytest_django.live_server_helper import LiveServer
 from connections import clients, services
 from connections.models import Condition, Connection, Rule
 from portal.clock import SYSTEM
+from portal.models import Person
 from syncer import services as acts
 from syncer.engine.holds import open_book_hold, sync_link_holds
 from syncer.engine.planner import Held
 from syncer.models import AccountLease, Book, Hold, Link, Record, SyncLog, SyncRun
-from tests.connections.office import ANNA, SECRETS, Office, office
+from tests.connections.office import ANNA, SECRETS, Office, office, staff
 from tests.contract.carddav import vcard
 from tests.contract.salesmate import KEYS
 from tests.needs import browser as chromium
@@ -123,7 +124,11 @@ def sample(acme: Office) -> list[str]:
         "syncer/synclog": SyncLog.objects.filter(connection=connection.code, payload__isnull=False).first(),
         "syncer/accountlease": AccountLease.objects.first(),
     }
-    found = ["/admin/", "/admin/connections/", "/admin/syncer/", "/admin/auth/user/", "/admin/password_change/"]
+    found = ["/admin/", "/admin/connections/", "/admin/syncer/", "/admin/portal/", "/admin/password_change/"]
+    person = Person.objects.get(pk=staff("bob." + LONG, (connection.client, "auditor")).pk)
+    found += [page_of("portal/person"), page_of("portal/person", what="add"), page_of("portal/person", person)]
+    found += [page_of("portal/person", person, "delete"), page_of("portal/person", person, "history")]
+    found += ["/admin/two-factor/", "/admin/axes/accessattempt/"]
     for model, thing in configured.items():
         found += [page_of(model), page_of(model, what="add"), page_of(model, thing)]
         found += [page_of(model, thing, "delete"), page_of(model, thing, "history")]

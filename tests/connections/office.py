@@ -8,7 +8,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client as Browser
 
 from connections import services
@@ -113,9 +113,8 @@ def at_desk(user: User) -> Browser:
 
 
 def staff(name: str, *memberships: tuple[Client, str], values: str = "masked") -> User:
-    """Somebody with every right of the stock admin, and these roles."""
+    """Somebody with these roles."""
     user = User.objects.create_user(name, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label__in=["connections", "syncer"]))
     for client, role in memberships:
         Membership.objects.create(client=client, user=user, role=role, values=values)
     return user
@@ -186,7 +185,9 @@ def connection_sent(acme: Office, left: Account, right: Account, **changes: Any)
 
 
 def kinds(actor: str = ANNA) -> list[str]:
-    return list(SyncLog.objects.filter(actor=actor).order_by("pk").values_list("kind", flat=True))
+    """What somebody did since they sat down at their desk, which is a log-in."""
+    found = SyncLog.objects.filter(actor=actor).exclude(kind="auth.logged_in")
+    return list(found.order_by("pk").values_list("kind", flat=True))
 
 
 def url(model: str, obj: Any = None, what: str = "change") -> str:

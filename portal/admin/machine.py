@@ -1,11 +1,14 @@
-"""django-q2's own pages, read only: its Schedule form would run any dotted path on the worker."""
+"""Other packages' tables, read only: django-q2's own Schedule form would run any dotted path on the worker."""
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.http import HttpRequest
 from django_q.admin import FailAdmin, QueueAdmin, ScheduleAdmin, TaskAdmin
 from django_q.models import Failure, OrmQ, Schedule, Success
+
+from syncer.admin.base import InsideAdmin
 
 
 class ReadOnly:
@@ -43,9 +46,6 @@ class ReadOnlyQueue(ReadOnly, QueueAdmin):  # type: ignore[misc]
     pass
 
 
-admin.site.site_header = admin.site.site_title = "Counterpart"
-admin.site.index_title = "What is kept in sync, and what was done"
-
 READ_ONLY: tuple[tuple[Any, Any], ...] = (
     (Schedule, ReadOnlySchedule),
     (Success, ReadOnlySuccess),
@@ -56,3 +56,12 @@ for model, page in READ_ONLY:
     if admin.site.is_registered(model):
         admin.site.unregister(model)
     admin.site.register(model, page)
+
+
+@admin.register(AccessAttempt)
+class FailedLoginsAdmin(InsideAdmin):
+    """What django-axes counts until the cool-off is over. The names of people we know; of others only a digest."""
+
+    list_display = ["attempt_time", "username", "ip_address", "failures_since_start"]
+    fields = ["attempt_time", "username", "ip_address", "user_agent", "path_info", "failures_since_start"]
+    ordering = ["-attempt_time"]
