@@ -12,6 +12,8 @@ from connections.api.errors import CONTENT_TYPE, TITLES
 
 WORDS = {status: title for status, (_, title) in TITLES.items()}
 A_NAME = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"}
+READ_FROM = ("accounts", "mapping-options", "/export/")
+"""Calls that only read and can still not fit the state: an app that does not answer, a log that is busy."""
 ALWAYS = ("401", "403", "429", "503")
 
 
@@ -54,9 +56,9 @@ class Schema(AutoSchema):
     def refusals(self) -> list[str]:
         """The refusals that this call can answer with."""
         found = {*ALWAYS, "400"}
-        if "{" in self.path or self.path.endswith("/verify/"):
+        if "{" in self.path or self.path.endswith(("/verify/", "/export/")):
             found.add("404")
-        if self.method in ("POST", "PATCH", "DELETE") or "accounts" in self.path or "mapping-options" in self.path:
+        if self.method in ("POST", "PATCH", "DELETE") or any(part in self.path for part in READ_FROM):
             found.add("409")
         if self.method in ("POST", "PATCH"):
             found |= {"413", "415"}

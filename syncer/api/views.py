@@ -6,7 +6,7 @@ from uuid import UUID
 
 import django_filters
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework.decorators import action
@@ -20,7 +20,7 @@ from connections.api.errors import Problem
 from connections.api.paging import NewestFirst, Pages
 from connections.models import Connection
 from portal.clock import SYSTEM
-from syncer import services
+from syncer import evidence, services
 from syncer.api.serializers import (
     ApproveBody,
     ChangeBody,
@@ -260,6 +260,8 @@ class EntryFilter(django_filters.FilterSet):
     until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
 
+SINCE = OpenApiParameter("since", datetime, description="Entries of this time and later")
+UNTIL = OpenApiParameter("until", datetime, description="Entries before this time")
 CONNECTION = OpenApiParameter("connection", UUID, description="The code of a connection; the portal's own without.")
 
 
@@ -271,8 +273,8 @@ class LogView(Lists):
     queryset = SyncLog.objects.select_related("chain")
     filterset_class = EntryFilter
     pagination_class = NewestFirst
-    scopes = {"list": (READ, AUDIT), "verify": (READ, AUDIT)}
-    queries = {"verify": frozenset({"connection"})}
+    scopes = {"list": (READ, AUDIT), "verify": (READ, AUDIT), "export": (AUDIT,)}
+    queries = {"verify": frozenset({"connection"}), "export": frozenset({"connection", "since", "until"})}
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         client = self.key.client_id
@@ -293,6 +295,29 @@ class LogView(Lists):
     def verify(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         report = verify(self.chain())
         return Response(VerifyBody(report).data)
+
+    @extend_schema(
+        summary="The evidence of a log, or of a part of it, as a ZIP with its verifier",
+        parameters=[CONNECTION, SINCE, UNTIL],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY},
+    )
+    @action(detail=False, methods=["get"], filterset_class=None, pagination_class=None)
+    def export(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
+        since, until = self.moment("since"), self.moment("until")
+        pack = evidence.prepare(self.chain(), self.actor, since, until, values=True, clock=SYSTEM)
+        named = {"Content-Disposition": f'attachment; filename="{pack.file_name}"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(pack.chunks(), content_type="application/zip", headers=named)
+
+    def moment(self, name: str) -> datetime | None:
+        """A time of the address. Raises Problem."""
+        given = self.request.query_params.get(name)
+        try:
+            found = datetime.fromisoformat(given) if given is not None else None
+        except ValueError:
+            found = None
+        if given is not None and (found is None or found.tzinfo is None):
+            raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
+        return found
 
     def chain(self) -> str:
         """The log that is asked for. Raises Http404 for what is not there or another client's."""

@@ -1,6 +1,11 @@
 """From an empty portal to a finished sync and its history, by calls alone, with real servers behind."""
 
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -61,7 +66,17 @@ def people(office: Office) -> None:
     office.salesmate.person(1)
 
 
-def test_from_nothing_to_a_finished_sync(acme: Office) -> None:
+def verified(pack: bytes, folder: Path) -> str:
+    """What the verifier in the evidence says of it, run as an auditor would: nothing but Python."""
+    with ZipFile(BytesIO(pack)) as archive:
+        archive.extractall(folder / "evidence")
+    verifier = [sys.executable, "-I", "-S", "verify.py"]
+    done = subprocess.run(verifier, cwd=folder / "evidence", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_from_nothing_to_a_finished_sync(acme: Office, tmp_path: Path) -> None:
     agency = tool(None)
     people(acme)
     client, code = connected(agency, acme)
@@ -109,6 +124,12 @@ def test_from_nothing_to_a_finished_sync(acme: Office) -> None:
     assert {entry["actor"] for entry in entries} == {SyncRun.objects.get(code=run["code"]).actor}
     assert any(entry["after"] and entry["after"].get("email") == "grace@example.com" for entry in entries)
     assert agency.get(f"sync-log/verify/?connection={code}").json()["ok"] is True
+    exported = agency.get(f"sync-log/export/?connection={code}")
+    assert exported.status_code == 200
+    told = verified(b"".join(exported.streaming_content), tmp_path)
+    assert "grace@example.com" not in told
+    assert "ok" in told.lower()
+    assert rows(agency.get("sync-log/?kind=access.exported"))[0]["actor"].startswith("API key")
     assert rows(agency.get(f"sync-log/?run={run['code']}&kind=plan.approved"))[0]["actor"].startswith("API key")
     assert client == agency.get(f"connections/{code}/").json()["client"]
 

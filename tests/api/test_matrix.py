@@ -69,6 +69,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "POST holds/{code}/resolve/": APPROVE,
     "GET sync-log/": LOG,
     "GET sync-log/verify/": LOG,
+    "GET sync-log/export/": ("audit",),
 }
 AGENCY_ONLY = {call for call in EXPECTED if " clients/" in call}
 
@@ -102,7 +103,7 @@ class Place:
         name = "accounts" if address.startswith("accounts") else name
         name = address.split("/")[0] if name not in ("field-mappings",) else name
         filled = address.replace("{code}", self.codes.get(name, "")).replace("{connection}", self.codes["connections"])
-        if filled.endswith("verify/"):
+        if filled.endswith(("verify/", "export/")):
             filled += f"?connection={self.codes['connections']}"
         return method, filled
 
@@ -163,7 +164,7 @@ def test_without_a_key_nothing_is_said_and_nothing_happens(call: str, place: Pla
     assert everything() == before
 
 
-@pytest.mark.parametrize("call", [call for call in EXPECTED if "{" in call or "verify" in call])
+@pytest.mark.parametrize("call", [call for call in EXPECTED if "{" in call or "verify" in call or "export" in call])
 def test_another_clients_things_are_not_there(call: str, place: Place) -> None:
     method, address = place.address(call)
     before = everything()

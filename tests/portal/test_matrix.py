@@ -106,7 +106,7 @@ PAGES = {
     "syncer.record": DONE,
     "syncer.synclog": DONE,
     "portal.person": page(ADMIN, ADMIN, ADMIN, ADMIN, HIDDEN, act=POST_ONLY),
-    "connections.apikey": page(ADMIN, ADMIN, ADMIN, NEVER, ADMIN, act=POST_ONLY),
+    "connections.apikey": page(ADMIN, ADMIN, ADMIN, NEVER, HIDDEN, act=POST_ONLY),
     "axes.accessattempt": INSIDE,
     "django_q.failure": INSIDE,
     "django_q.ormq": INSIDE,
@@ -123,7 +123,10 @@ PAGES = {
 BUTTONS = {
     "connections.client": {},
     "connections.account": {"check": "administrator manager"},
-    "connections.connection": dict.fromkeys(("activate", "pause", "resume", "sync", "plan"), "administrator manager"),
+    "connections.connection": {
+        **dict.fromkeys(("activate", "pause", "resume", "sync", "plan"), "administrator manager"),
+        **dict.fromkeys(("evidence", "bare-evidence"), "administrator manager approver auditor"),
+    },
     "syncer.syncrun": dict.fromkeys(("approve", "reject"), "administrator approver"),
     "syncer.hold": dict.fromkeys(("right", "again", "leave"), "administrator approver"),
     "connections.apikey": {"revoke": "administrator"},
