@@ -1,6 +1,6 @@
 """What all calls share: keys and scopes, the borders of clients, repeated requests, versions by ETag."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -163,11 +163,16 @@ class Api(GenericViewSet[Any]):
         return found
 
     def shown(self, obj: Any, status: int = 200, **headers: str) -> Response:
-        response = Response(self.get_serializer(obj).data, status=status, headers=headers)
+        serializer = self.get_serializer(obj, context={**self.get_serializer_context(), **self.beside([obj])})
+        response = Response(serializer.data, status=status, headers=headers)
         etag = self.etag(obj)
         if etag:
             response["ETag"] = etag
         return response
+
+    def beside(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """What the serializer needs to know of these rows together, read in one go."""
+        return {}
 
     def etag(self, obj: Any) -> str:
         """What changes whenever its configuration does; empty where If-Match means nothing."""
@@ -185,7 +190,8 @@ class Api(GenericViewSet[Any]):
 class Lists(Api):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        context = {**self.get_serializer_context(), **self.beside(page or [])}
+        return self.get_paginated_response(self.get_serializer(page, many=True, context=context).data)
 
 
 class Shows(Api):

@@ -1,5 +1,6 @@
 """Clients, accounts and what apps say of them. Thin: each act is a service of connections/."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import django_filters
@@ -23,7 +24,9 @@ from connections.api.serializers import (
     OwnerBody,
 )
 from connections.models import Account, Client
+from portal.clock import SYSTEM
 from syncer.connectors.registry import apps
+from syncer.rates import used
 
 BOOK = OpenApiParameter("book", str, required=True, description="The id of a book, from `books/`.")
 
@@ -106,6 +109,9 @@ class AccountView(Lists, Shows):
     def etag(self, obj: Account) -> str:
         stored = getattr(obj, "credential", None)
         return tag_of([obj.label, obj.settings, obj.api_share, str(stored.updated_at) if stored is not None else ""])
+
+    def beside(self, rows: Sequence[Account]) -> dict[str, Any]:
+        return {"used": used([account.lease_key for account in rows], SYSTEM.now())}
 
     @extend_schema(summary="Add an account; ask the app with `check/`", responses={201: AccountBody})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
