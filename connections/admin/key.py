@@ -37,6 +37,7 @@ class KeyForm(ServiceForm):
 @admin.register(ApiKey)
 class KeyAdmin(ServiceAdmin):
     form = KeyForm
+    hidden = ("name", "client", "scopes", "expires_at")
     list_display = ["name", "prefix", "client", "can", "last_used_at", "expires_at", "revoked_at"]
     list_filter = [ClientFilter]
     list_select_related = ["client"]

@@ -12,6 +12,7 @@ from connections.admin.base import actor, list_of, page_of
 from connections.admin.connection import ConnectionAdmin
 from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
+from connections.roles import Right
 from syncer import evidence, services
 from syncer.attention import attention, open_holds, open_plan
 from syncer.models import Hold, Link, SyncLog, SyncRun
@@ -31,7 +32,7 @@ class RunningConnectionAdmin(ConnectionAdmin):
 
     def readers_buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
         """The evidence, for those who may read its history; with values only for those who see them in full."""
-        if not request.user.has_perm("syncer.view_synclog"):
+        if not scope.may(request, SyncLog._meta.label_lower, Right.LOOK, obj.client_id):
             return []
         by = actor(request)
         if not scope.sees_values(request, obj.client_id):

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, Request, Response, sync_playwrigh
 from pytest_django.live_server_helper import LiveServer
 
 from connections import clients, services
+from connections.keys import create_key
 from connections.models import Condition, Connection, Rule
 from portal.clock import SYSTEM
 from portal.models import Person
@@ -129,6 +130,12 @@ def sample(acme: Office) -> list[str]:
     found += [page_of("portal/person"), page_of("portal/person", what="add"), page_of("portal/person", person)]
     found += [page_of("portal/person", person, "delete"), page_of("portal/person", person, "history")]
     found += ["/admin/two-factor/", "/admin/axes/accessattempt/"]
+    key, _ = create_key(connection.client, ANNA, name=LONG, scopes=["read", "manage", "sync", "approve", "audit"])
+    found += [
+        page_of("connections/apikey"),
+        page_of("connections/apikey", what="add"),
+        page_of("connections/apikey", key),
+    ]
     for model, thing in configured.items():
         found += [page_of(model), page_of(model, what="add"), page_of(model, thing)]
         found += [page_of(model, thing, "delete"), page_of(model, thing, "history")]
@@ -184,6 +191,53 @@ def test_every_page_opens_whole(acme: Office, live_server: LiveServer, width: in
         page = opened(found, live_server.url, width, height, session)
         seen.watch(page)
         visit(page, live_server.url, addresses, width, seen)
+        found.close()
+    assert seen.problems == [], "\n".join(seen.problems)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_key_is_made_shown_once_and_revoked(acme: Office, live_server: LiveServer, width: int, height: int) -> None:
+    session = acme.browser.cookies[configuration.SESSION_COOKIE_NAME].value
+    seen = Seen(live_server.url)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--disable-sync"])
+        page = opened(found, live_server.url, width, height, session)
+        seen.watch(page)
+        page.goto(f"{live_server.url}/admin/connections/apikey/add/")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.locator(".errornote").wait_for()
+        refused = page.locator(".errorlist").all_inner_texts()
+        page.get_by_label("Name").fill("The warehouse")
+        page.get_by_label("Read (the history without values)").check()
+        page.get_by_role("button", name="Save", exact=True).click()
+        picture(page, f"{width}-key-made")
+        key = page.locator("pre.cp-key").inner_text()
+        wide = page.evaluate(WIDER)
+        page.get_by_role("link", name="I have copied it").click()
+        shown = page.content()
+        picture(page, f"{width}-key")
+        sent = {"Authorization": f"Bearer {key}"}
+        before = page.request.get(f"{live_server.url}/api/v1/me/", headers=sent).status
+        page.get_by_role("button", name="Revoke").click()
+        picture(page, f"{width}-key-revoked")
+        after = page.request.get(f"{live_server.url}/api/v1/me/", headers=sent).status
+        found.close()
+    assert len(refused) == 2, refused
+    assert key not in shown
+    assert (before, after, wide) == (200, 401, 0)
+    assert seen.problems == [], "\n".join(seen.problems)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_calls_are_shown_without_asking_elsewhere(live_server: LiveServer, width: int, height: int) -> None:
+    seen = Seen(live_server.url)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, "--disable-sync"])
+        page = opened(found, live_server.url, width, height, session="")
+        seen.watch(page)
+        page.goto(f"{live_server.url}/api/docs/")
+        page.get_by_text("The key that asks: client, scopes, expiry").wait_for()
+        picture(page, f"{width}-api-docs")
         found.close()
     assert seen.problems == [], "\n".join(seen.problems)
 
