@@ -601,7 +601,9 @@ def _mapped_way(source: Field, target: Field, value_map: Mapping[str, str] | Non
 def _may_be_longer(source: Field, target: Field) -> bool:
     if target.max_length is None:
         return False
-    counted = max((len(text) for choice in source.choices for text in choice), default=source.max_length)
+    # Only a field of choices is bound to them.
+    choices = source.choices if source.type in (FieldType.CHOICE, FieldType.MULTI_CHOICE) else ()
+    counted = max((len(text) for choice in choices for text in choice), default=source.max_length)
     longest = LONGEST.get(source.type, counted)
     return longest is None or longest > target.max_length
 

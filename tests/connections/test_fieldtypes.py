@@ -655,6 +655,12 @@ def test_each_direction_is_offered_or_explained(left: Field, right: Field, value
     assert all(reason != "" for reason in found.reasons.values())
 
 
+def test_a_text_that_names_choices_is_not_bound_to_them() -> None:
+    left = Field("a", "A", T.TEXT, choices=(("x", "X"),))
+    right = Field("b", "B", T.LONG_TEXT, max_length=3)
+    assert TO_RIGHT in compatibility(left, right).lossy
+
+
 @pytest.mark.proves("I38")
 @thorough
 @given(st.data(), FIELDS, FIELDS, MAPS)
