@@ -38,8 +38,8 @@ def config(form: str, level: str) -> dict[str, Any]:
             "gunicorn.error": {"handlers": [], "propagate": True},
             # The line of each request says its status; a 500 has its traceback too.
             "django.request": {"level": "ERROR"},
-            # urllib3's lines hold whole addresses, and with them secrets of other libraries' making. Its own loggers are
-            # named, for to set the logging up again undoes what syncer/connectors/wire.py says of those that are not.
+            # urllib3's lines hold whole addresses, and with them secrets of other libraries' making. Its own loggers
+            # are named: to set logging up again undoes what syncer/connectors/wire.py says of those that are not.
             "urllib3": {"level": "WARNING"},
             "urllib3.connection": {"level": "ERROR"},
             "urllib3.connectionpool": {"level": "ERROR"},
