@@ -1,7 +1,7 @@
 """What all our pages share: clients' borders, acts through services, refusals in words."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 else:
     PlainAdmin, AnyForm = admin.ModelAdmin, ModelForm
 
+Row = TypeVar("Row", bound=Model)
 REFUSALS = (Refused, ValidationError, ConnectorError, SecretUnreadable, LogBusy, LogBroken)
 _REFUSAL = "counterpart.refusal"
 
@@ -73,6 +74,14 @@ class ClientFilter(admin.SimpleListFilter):
 def kept(fields: Sequence[Any], names: set[str]) -> list[Any]:
     flat = [name for one in fields for name in ([one] if isinstance(one, str) else one)]
     return [name for name in flat if name in names]
+
+
+def rows_sent(formsets: Any, there: QuerySet[Row]) -> list[Row]:
+    """The rows of a page's formsets as it says; one that is not on it (somebody else added it just now) stays."""
+    forms = [one for formset in formsets for one in formset.forms if one.cleaned_data]
+    mentioned = [one.instance.pk for one in forms if one.instance.pk is not None]
+    sent: list[Row] = [one.instance for one in forms if not one.cleaned_data.get("DELETE", False)]
+    return [*there.exclude(pk__in=mentioned), *sent]
 
 
 class ServiceAdmin(PlainAdmin):

@@ -5,7 +5,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from connections import clients, scope
-from connections.admin.base import ServiceAdmin, actor, list_of
+from connections.admin.base import ServiceAdmin, actor, list_of, rows_sent
 from connections.admin.panel import Go, Panel
 from connections.forms.account import ClientForm
 from connections.models import Account, Client, Connection, Membership
@@ -88,9 +88,5 @@ class ClientAdmin(ServiceAdmin):
 
 
 def members_sent(client: Client, formsets: Any) -> list[clients.Member]:
-    """The members as the page says; who is not on it (somebody else added them just now) stays."""
-    rows = [one for formset in formsets for one in formset.forms if one.cleaned_data]
-    mentioned = [one.instance.pk for one in rows if one.instance.pk is not None]
-    others = Membership.objects.filter(client=client.pk).exclude(pk__in=mentioned)
-    sent = [one.instance for one in rows if not one.cleaned_data.get("DELETE", False)]
-    return [clients.Member(row.user_id, row.role, row.values) for row in [*others, *sent]]
+    there = Membership.objects.filter(client=client.pk)
+    return [clients.Member(row.user_id, row.role, row.values) for row in rows_sent(formsets, there)]

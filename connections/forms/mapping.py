@@ -9,6 +9,7 @@ from connections.forms import reading
 from connections.forms.base import OptionalJSON, ServiceForm
 from connections.models import Connection, FieldMapping
 from connections.models.connection import SIDES, Direction, SideName
+from connections.services import MAPPING_FIELDS
 from syncer.connectors.base import Field
 
 ASKED = ("left_field", "right_field")
@@ -38,19 +39,7 @@ class MappingForm(ServiceForm):
 
     class Meta:
         model = FieldMapping
-        fields: ClassVar = [
-            "connection",
-            "left_field",
-            "right_field",
-            "direction",
-            "enabled",
-            "on_conflict",
-            "write_mode",
-            "clears",
-            "accept_lossy",
-            "value_map",
-            "fallback",
-        ]
+        fields: ClassVar = ["connection", *MAPPING_FIELDS]
         labels: ClassVar = {
             "on_conflict": "Where both sides changed",
             "write_mode": "Write",

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from connections import people, scope
-from connections.admin.base import ServiceAdmin, actor, page_of
+from connections.admin.base import ServiceAdmin, actor, page_of, rows_sent
 from connections.admin.panel import Button, Panel
 from connections.forms.base import ServiceForm
 from connections.models import Membership
@@ -188,9 +188,5 @@ class PersonAdmin(ServiceAdmin):
 
 
 def roles_sent(person: User, formsets: Any) -> list[people.Role]:
-    """The roles as the page says; what is not on it (somebody else gave it just now) stays."""
-    rows = [one for formset in formsets for one in formset.forms if one.cleaned_data]
-    mentioned = [one.instance.pk for one in rows if one.instance.pk is not None]
-    others = Membership.objects.filter(user=person.pk).exclude(pk__in=mentioned) if person.pk is not None else []
-    sent = [one.instance for one in rows if not one.cleaned_data.get("DELETE", False)]
-    return [people.Role(row.client_id, row.role, row.values) for row in [*others, *sent]]
+    there = Membership.objects.filter(user__in=[person.pk])
+    return [people.Role(row.client_id, row.role, row.values) for row in rows_sent(formsets, there)]

@@ -42,10 +42,9 @@ def person(n: int, **more: str) -> str:
     )
 
 
-@dataclass
-class Real:
-    radicale: Radicale
-    salesmate: SalesmateApp
+class Syncing:
+    """A connection that is synced here, slice by slice, by a clock that only goes where it is told to."""
+
     connection: Connection
     clock: TestClock
     worker: Worker
@@ -64,6 +63,15 @@ class Real:
             if self.sync().status == "quiet":
                 return
         raise AssertionError("not quiet")
+
+
+@dataclass
+class Real(Syncing):
+    radicale: Radicale
+    salesmate: SalesmateApp
+    connection: Connection
+    clock: TestClock
+    worker: Worker
 
     def people(self) -> dict[str, dict[str, Any]]:
         """The live contacts of Salesmate by e-mail."""

@@ -12,12 +12,12 @@ from django.test import override_settings
 
 from connections import services
 from connections.models import Client, Connection
-from syncer.engine.run import Outcome, Worker, run_slice
+from syncer.engine.run import Worker, run_slice
 from syncer.models import Record
 from tests.contract.carddav import Server, meddler, refusing, servers, started
 from tests.contract.radicale import USERS
 from tests.engine.memory import TestClock
-from tests.engine.real import ANNA, START, WRITES, account, card
+from tests.engine.real import ANNA, START, WRITES, Syncing, account, card
 from tests.needs import needs
 
 pytestmark = [pytest.mark.django_db, needs("radicale")]
@@ -30,7 +30,7 @@ def person(n: int, *lines: str) -> str:
 
 
 @dataclass
-class Books:
+class Books(Syncing):
     """Alice's books on two servers, and a connection between them."""
 
     left: Any
@@ -39,20 +39,9 @@ class Books:
     clock: TestClock
     worker: Worker
 
-    def sync(self) -> Outcome:
-        for _ in range(50):
-            outcome = run_slice(self.connection.pk, self.worker)
-            if outcome.again_at is None:
-                return outcome
-            self.clock.forward(max(0.0, (outcome.again_at - self.clock.now()).total_seconds()))
-        raise AssertionError(f"the run does not end: {outcome}")
-
     def settle(self) -> None:
         """Syncs to quiet, and once more, in which the servers must see no write."""
-        for _ in range(6):
-            self.clock.forward(300)
-            if self.sync().status == "quiet":
-                break
+        super().settle()
         for server in (self.left, self.right):
             server.calls()
         self.clock.forward(300)
