@@ -29,6 +29,7 @@ from connections.models import (
 from connections.models.connection import SIDES, SideName, other
 from connections.secrets import SecretUnreadable
 from connections.validation import (
+    NO_UNSUBSCRIBES,
     activation_problems,
     limit_problems,
     mapping_problems,
@@ -129,9 +130,15 @@ def update_account(
     check_label(account)
     account.full_clean()
     with transaction.atomic():
+        changed = [
+            name
+            for name, value in (("label", label), ("settings", settings), ("api_share", api_share))
+            if value is not None
+        ]
         if given or settings is not None:
             account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
-        account.save()
+            changed += ["status", "status_text"]
+        account.save(update_fields=changed)
         if given:
             Credential.store(account, secrets)
         portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
@@ -370,6 +377,8 @@ def update_connection(
     moved = [name for name in BOOK_FIELDS & set(changes) if changes[name] != getattr(connection, name)]
     if moved and connection.state != Connection.State.DRAFT:
         raise Refused("The books of a connection that has run cannot be changed. Make a new connection.")
+    if connection.state != Connection.State.DRAFT and changes.get("sync_unsubscribes", "off") != "off":
+        raise ValidationError({"sync_unsubscribes": [NO_UNSUBSCRIBES]})
     for name, value in changes.items():
         setattr(connection, name, value)
     check_connection(connection)
@@ -558,13 +567,15 @@ def save_version(
     connection: Connection, actor: str, reason: str, clock: Clock, reviewed: bool = False
 ) -> ConfigVersion | None:
     """Keep the configuration as it is now under the next number; nothing where it is as before. `reviewed`: the change
-    touches neither mapping nor rules, so a plan let through before needs no new review."""
+    touches neither mapping nor rules, so a plan let through before needs no new review. Raises Overtaken where somebody
+    made another version since the caller loaded this one."""
     body = body_of(connection)
     text = canonical(body)
     last = connection.versions.first()
     if last is not None and last.body == text:
         return None
-    connection.refresh_from_db(fields=["version", "reviewed_version"])
+    # The version stays the one that the caller read: what anybody changed since makes the update below miss.
+    connection.refresh_from_db(fields=["reviewed_version"])
     number = connection.version + 1
     keep = reviewed and connection.reviewed_version == connection.version
     updated = Connection.objects.filter(pk=connection.pk, version=connection.version).update(

@@ -12,6 +12,7 @@ from syncer.connectors.registry import CONNECTORS, connect, connector_class
 
 Fields = Mapping[SideName, Sequence[Field]]
 # The names in syncer/engine/guard.py, which stands above us; a test holds the two together.
+NO_UNSUBSCRIBES = "This version knows no app that reports unsubscribes. Switch that option off."
 LIMITS = ("clears", "overwrites", "trash_tags", "creates", "same_value", "changed_share")
 
 
@@ -226,5 +227,5 @@ def unsupported(connection: Connection) -> list[str]:
     if Condition.objects.filter(rule__connection=connection, rule__enabled=True, kind="is_deleted").exists():
         found.append("This version does not act on the condition 'gets deleted' yet. Use the option for deletions.")
     if connection.sync_unsubscribes != "off":
-        found.append("This version knows no app that reports unsubscribes. Switch that option off.")
+        found.append(NO_UNSUBSCRIBES)
     return found

@@ -114,10 +114,17 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
     if hold.kind == Hold.Kind.IDENTITY:
         raise Refused("Another login shows other contacts. Enter the credentials of the login that was connected.")
     with transaction.atomic():
+        claim(hold, clock.now())
         close([hold], "it is right", actor, clock.now())
         if hold.kind == Hold.Kind.EMPTIED:
             Book.objects.filter(pk=hold.book.pk).update(full_wanted=True, empty_accepted=True, problem="")
         append(PORTAL, [resolved_entry(hold)], clock.now())
+
+
+def claim(hold: Hold, now: datetime) -> None:
+    """Of two who answer a question at once only the first does. Raises Refused."""
+    if Hold.objects.filter(pk=hold.pk, resolved__isnull=True).update(resolved=now) != 1:
+        raise Refused("This question was answered already.")
 
 
 CHOICES = ("this", "again", "leave")
@@ -195,6 +202,7 @@ def decide_create(
     hold: Hold, link: Link, side: SideName, choice: str, record: Record | None, actor: str, now: datetime
 ) -> None:
     connection = link.connection
+    claim(hold, now)
     link.refresh_from_db()
     sent = link.changes.filter(state=Change.State.SENDING).first()
     states = {"this": Change.State.RECOVERED, "again": Change.State.LOST, "leave": Change.State.SKIPPED}

@@ -94,6 +94,7 @@ class ServiceAdmin(PlainAdmin):
     change_form_template = "admin/counterpart/change_form.html"
     delete_confirmation_template = "admin/counterpart/delete.html"
     hidden: tuple[str, ...] = ()
+    narrowed_by: tuple[str, ...] = ()
 
     # Who
 
@@ -103,6 +104,14 @@ class ServiceAdmin(PlainAdmin):
             return found
         roles = roles_with(self.opts.label_lower, Right.LOOK)
         return found.filter(**{f"{self.client_path}__in": scope.client_ids(request, *roles) if roles else []})
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only what the page's own filters and links send: by any other, who sees values masked could guess them letter
+        by letter."""
+        filters = self.list_filter if request is None else self.get_list_filter(request)
+        own = {getattr(one, "parameter_name", one[0] if isinstance(one, tuple) else one) for one in filters}
+        name, _, end = lookup.partition("__")
+        return name in {*own, *self.narrowed_by} and end in {"", "exact", "id__exact", "isnull", "gte", "lt"}
 
     def client_of(self, obj: Any) -> int | None:
         for part in self.client_path.split("__")[:-1]:

@@ -98,7 +98,7 @@ class Api(GenericViewSet[Any]):
         known |= self.filters()
         unknown = sorted(set(request.query_params) - known)
         for name, values in request.query_params.lists():
-            if len(values) > 1 or values == [""]:
+            if len(values) > 1 or values[0].strip() == "":
                 raise Problem(400, f"Look at: {name}.", {name: ["Say it once, with a value."]})
         if unknown:
             raise Problem(400, "Look at the address.", {name: ["There is no such parameter here."] for name in unknown})

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
@@ -16,7 +16,7 @@ from rest_framework.views import set_rollback
 from connections.secrets import SecretUnreadable
 from connections.services import Overtaken, Refused
 from syncer.audit.chain import LogBroken, LogBusy
-from syncer.connectors.base import ConnectorError
+from syncer.connectors.base import ConnectorError, RateLimited, Transient
 
 log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -85,7 +85,9 @@ def handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
     if isinstance(error, Overtaken):
         return problem(412, str(error))
     if isinstance(error, CONFLICTS):
-        return problem(409, str(error))
+        return problem(409, str(error), headers=when_again(error))
+    if isinstance(error, IntegrityError):
+        return problem(409, "Somebody else did something that collides with this at the same moment. Load it again.")
     if isinstance(error, ProtectedError | RestrictedError):
         return problem(409, "Something else still needs this. Remove that first.")
     if isinstance(error, RequestDataTooBig):
@@ -94,6 +96,13 @@ def handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
         log.warning("The database did not answer in time", exc_info=error)
         return problem(503, "The database is busy. Try again in a moment.", headers={"Retry-After": "5"})
     return of_framework(error)
+
+
+def when_again(error: Exception) -> dict[str, str]:
+    """For what passes by itself."""
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(max(1, ceil(error.retry_after or 60)))}
+    return {"Retry-After": "10"} if isinstance(error, Transient | LogBusy) else {}
 
 
 def of_framework(error: Exception) -> Response | None:

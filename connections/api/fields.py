@@ -1,6 +1,6 @@
 """Parts of bodies that take exactly their type: no number for a text, no "true" for true, no name that is not known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -19,6 +19,8 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         found: str = super().to_internal_value(data)
+        if found.strip() == "" and not self.allow_blank:
+            self.fail("blank")
         return found
 
 
@@ -99,12 +101,5 @@ class Body(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class Told(serializers.Field[Any, Any, Any, Any]):
-    """Something that is worked out from the row; read only."""
-
-    def __init__(self, tell: Callable[[Any], Any], **kwargs: Any) -> None:
-        self.tell = tell
-        super().__init__(read_only=True, source="*", **kwargs)
-
-    def to_representation(self, value: Any) -> Any:
-        return self.tell(value)
+class Nothing(Body):
+    """A call that takes no input."""

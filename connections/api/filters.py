@@ -1,12 +1,30 @@
 """What lists can be narrowed by. A value that cannot be is refused, and so is a name that is not known."""
 
+from datetime import UTC
 from typing import Any
 
 import django_filters
+from django.core.exceptions import ValidationError
+from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from connections.models import Connection
+
+
+class MomentField(IsoDateTimeField):
+    def clean(self, value: Any) -> Any:
+        found = super().clean(value)
+        try:
+            return found.astimezone(UTC) if found is not None else None
+        except OverflowError:
+            raise ValidationError("There is no such time in UTC.") from None
+
+
+class Moment(django_filters.IsoDateTimeFilter):
+    """A time of day and date, ISO 8601."""
+
+    field_class = MomentField
 
 
 class ByClient(django_filters.FilterSet):

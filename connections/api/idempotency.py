@@ -1,9 +1,9 @@
 """`Idempotency-Key` on POST: the same key and request are answered the same again, for 24 hours, and done once."""
 
 from datetime import datetime
-from hashlib import sha256
 
 from django.db import IntegrityError, transaction
+from django.utils.crypto import salted_hmac
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,7 @@ from connections.models import ApiAnswer, ApiKey
 HEADER = "Idempotency-Key"
 LONGEST = 200
 NOT_KEPT = (401, 403, 405, 406, 413, 415, 429)
-"""Refused before anything was tried: the same may be tried again."""
+"""Refused before anything was tried: the same may be tried again, as may what says when."""
 
 
 def claim(request: Request, key: ApiKey, raw: bytes, now: datetime) -> ApiAnswer | None:
@@ -26,7 +26,9 @@ def claim(request: Request, key: ApiKey, raw: bytes, now: datetime) -> ApiAnswer
         return None
     if not (0 < len(name) <= LONGEST and name.isprintable() and name.isascii()):
         raise Problem(400, f"{HEADER} is 1 to {LONGEST} printable ASCII characters, new for each request.")
-    digest = sha256(b"\0".join([request.method.encode(), request.get_full_path().encode(), raw])).hexdigest()
+    # Keyed: a body can hold a password, and a plain hash could be guessed by who reads the database.
+    asked = b"\0".join([request.method.encode(), request.get_full_path().encode(), raw])
+    digest = salted_hmac("connections.idempotency", asked, algorithm="sha256").hexdigest()
     ApiAnswer.objects.filter(key=key, name=name, at__lt=now - ANSWERS_KEPT).delete()
     try:
         with transaction.atomic():
@@ -67,7 +69,7 @@ class KeptJSON(JSONRenderer):
 
 
 def keep(claimed: ApiAnswer, response: Response, rendered: bytes) -> None:
-    if response.status_code in NOT_KEPT or response.status_code >= 500:
+    if response.status_code in NOT_KEPT or response.status_code >= 500 or "Retry-After" in response:
         claimed.delete()
         return
     ApiAnswer.objects.filter(pk=claimed.pk).update(

@@ -1,7 +1,6 @@
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connections.api.base import AlwaysJSON
@@ -18,7 +17,4 @@ class NothingView(APIView):
     content_negotiation_class = AlwaysJSON
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Http404
-
-    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         raise Http404

@@ -1,10 +1,13 @@
 """Lists are read page by page from where one stands: nothing is counted, and what comes meanwhile shifts nothing."""
 
+import re
 from typing import Any
 
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+
+BAD_CURSOR = {"cursor": ["Take the address of `next` or `previous` as it is."]}
 
 
 class Pages(CursorPagination):
@@ -17,7 +20,7 @@ class Pages(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         given = request.query_params.get("page_size", str(self.page_size))
-        if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= self.max_page_size):
+        if not re.fullmatch("[1-9][0-9]{0,2}", given) or int(given) > self.max_page_size:
             raise ValidationError({"page_size": [f"A whole number from 1 to {self.max_page_size}."]})
         return int(given)
 
@@ -30,9 +33,12 @@ class Pages(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Any:
         try:
-            return super().decode_cursor(request)
-        except NotFound:
-            raise ValidationError({"cursor": ["Take the address of `next` or `previous` as it is."]}) from None
+            found = super().decode_cursor(request)
+        except (NotFound, ValueError):
+            raise ValidationError(BAD_CURSOR) from None
+        if found is not None and found.position is not None and not re.fullmatch("[0-9]{1,18}", str(found.position)):
+            raise ValidationError(BAD_CURSOR)
+        return found
 
 
 class NewestFirst(Pages):

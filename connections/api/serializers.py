@@ -12,7 +12,7 @@ from connections.models.connection import Direction, Travel
 
 class ClientBody(Body):
     code = serializers.UUIDField(read_only=True)
-    name = Text(max_length=200)
+    name = Text(max_length=200, trim_whitespace=True)
     slug = serializers.SlugField(
         max_length=80, help_text="Small letters, digits and hyphens; it names the client in commands."
     )
@@ -66,7 +66,7 @@ class AccountBody(Body):
     code = serializers.UUIDField(read_only=True)
     client = ByCode(queryset=Client.objects.all(), required=False)
     app = Text(max_length=40)
-    label = Text(max_length=200)  # type: ignore[assignment]
+    label = Text(max_length=200, trim_whitespace=True)  # type: ignore[assignment]
     settings = Texts()
     credentials = Texts(write_only=True, help_text="Go in, and never come out. One that is left out, or empty, stays.")
     api_share = Number(
@@ -133,7 +133,7 @@ class BothDefaultsBody(Body):
 class ConnectionBody(Body):
     code = serializers.UUIDField(read_only=True)
     client = ByCode(queryset=Client.objects.all(), required=False)
-    name = Text(max_length=200)
+    name = Text(max_length=200, trim_whitespace=True)
     left_account = ByCode(queryset=Account.objects.all())
     left_book = Text()
     right_account = ByCode(queryset=Account.objects.all())
@@ -143,8 +143,8 @@ class ConnectionBody(Body):
     avoid_duplicates = YesNo(required=False)
     sync_deletions = Choice(Travel.choices, required=False)
     sync_unsubscribes = Choice([(t.value, t.label) for t in Travel if t != Travel.BOTH], required=False)
-    trash_tag = Text(max_length=100, required=False)
-    unsubscribe_tag = Text(max_length=100, required=False)
+    trash_tag = Text(max_length=100, trim_whitespace=True, required=False)
+    unsubscribe_tag = Text(max_length=100, trim_whitespace=True, required=False)
     interval = Number(min_value=60, max_value=31_536_000, required=False, help_text="Seconds between two runs.")
     review = Choice(Connection.Review.choices, required=False)
     limits = serializers.DictField(child=Number(min_value=0, max_value=2_147_483_647), required=False)

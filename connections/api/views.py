@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from connections import clients, services
-from connections.api.base import MANAGE, READ, Api, Lists, Shows, location, tag_of
+from connections.api.base import MANAGE, READ, Api, Lists, Shows, as_input, location, tag_of
 from connections.api.errors import Problem
+from connections.api.fields import Nothing
 from connections.api.filters import ByClient
 from connections.api.serializers import (
     AccountBody,
@@ -142,6 +143,7 @@ class AccountView(Lists, Shows):
     @action(detail=True, methods=["post"])
     def check(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         account = self.get_object()
+        as_input(Nothing, request)
         identity = services.check_account(account, self.actor)
         return Response({"status": account.status, "identity": identity.key})
 

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
-                ('request', models.CharField(help_text='SHA-256 over method, path and body.', max_length=64)),
+                ('request', models.CharField(help_text='A keyed hash of method, path and body.', max_length=64)),
                 ('status', models.PositiveSmallIntegerField(blank=True, null=True)),
                 ('body', models.TextField(blank=True)),
                 ('location', models.CharField(blank=True, max_length=500)),

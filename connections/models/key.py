@@ -54,7 +54,7 @@ class ApiAnswer(models.Model):
 
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="answers")
     name = models.CharField(max_length=200)
-    request = models.CharField(max_length=64, help_text="SHA-256 over method, path and body.")
+    request = models.CharField(max_length=64, help_text="A keyed hash of method, path and body.")
     status = models.PositiveSmallIntegerField(null=True, blank=True)
     body = models.TextField(blank=True)
     location = models.CharField(max_length=500, blank=True)

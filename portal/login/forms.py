@@ -11,6 +11,7 @@ from connections import people
 from connections.secrets import SecretUnreadable
 from connections.services import Refused
 from portal.login import two_factor
+from syncer.audit.chain import LogBroken, LogBusy
 
 if TYPE_CHECKING:
     SetBase = SetPasswordForm[User]
@@ -43,7 +44,7 @@ class LoginForm(AdminAuthenticationForm):
             raise ValidationError(NO_CODE)
         try:
             return two_factor.verified(user, code)
-        except (Refused, SecretUnreadable) as error:
+        except (Refused, SecretUnreadable, LogBusy, LogBroken) as error:
             # A wrong code counts as a wrong password does, for the lock and for the history.
             tried = {"username": user.get_username(), "code": ""}
             user_login_failed.send(sender=type(self), credentials=tried, request=self.request)

@@ -16,6 +16,7 @@ from connections.secrets import SecretUnreadable
 from connections.services import Refused
 from portal.login import two_factor
 from portal.login.forms import CodeForm, InvitedForm
+from syncer.audit.chain import LogBroken, LogBusy
 
 PAGE = "admin/counterpart/two_factor.html"
 
@@ -27,7 +28,7 @@ def two_factor_page(request: HttpRequest, shared: dict[str, Any]) -> HttpRespons
         return shown(request, shared)
     try:
         return act(request, shared)
-    except (Refused, SecretUnreadable) as error:
+    except (Refused, SecretUnreadable, LogBusy, LogBroken) as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(reverse("admin:two_factor"))
 

@@ -62,13 +62,11 @@ class RecordAdmin(ReadOnlyAdmin):
     list_display = ["person", "book_name", "state", "problem", "observed_at"]
     list_display_links = ["person"]
     list_filter = [ClientFilter, "state"]
+    narrowed_by = ("book",)
     list_select_related = ["book__account"]
     ordering = ["-id"]
     search_fields = ["code__exact"]
     search_help_text = "A whole e-mail address, the app's id, or a code"
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup == "book__id__exact" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         text = search_term.strip()

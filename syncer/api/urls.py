@@ -22,5 +22,5 @@ router.register("sync-log", LogView, "log")
 urlpatterns = [
     path("me/", MeView.as_view({"get": "retrieve"}), name="me"),
     *router.urls,
-    re_path("^.*$", NothingView.as_view()),
+    re_path("", NothingView.as_view()),
 ]

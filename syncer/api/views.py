@@ -1,15 +1,17 @@
 """How connections run, and the record of it. Thin: each act is a service of syncer/."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import django_filters
+from django.core.cache import caches
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework.decorators import action
+from rest_framework.exceptions import MethodNotAllowed, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +19,8 @@ from connections import services as configuration
 from connections.api.base import APPROVE, AUDIT, MANAGE, READ, SYNC, Lists, Shows, as_input
 from connections.api.connections import ConnectionView
 from connections.api.errors import Problem
+from connections.api.fields import Nothing
+from connections.api.filters import Moment
 from connections.api.paging import NewestFirst, Pages
 from connections.models import Connection
 from portal.clock import SYSTEM
@@ -39,7 +43,7 @@ from syncer.api.serializers import (
 from syncer.audit.chain import PORTAL, of_connection
 from syncer.audit.verify import verify
 from syncer.engine.explain import explain, rules_trace
-from syncer.models import Book, Change, Hold, Link, LogChain, SyncLog, SyncRun
+from syncer.models import Book, Change, Hold, Link, LogChain, Record, Side, SyncLog, SyncRun
 from syncer.models.link import ENDED
 from syncer.models.log import Kind
 
@@ -53,6 +57,8 @@ HEALTH = {
     "opposite_deleted": ["opposite_deleted"],
 }
 MOST_REASONS = 200
+MOST_SECONDS = 120
+MOST_ALIKE = 1_000
 
 
 class RunningConnectionView(ConnectionView):
@@ -71,6 +77,9 @@ class RunningConnectionView(ConnectionView):
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = self.get_object()
+        as_input(Nothing, request)
+        if connection.state == Connection.State.PAUSED:
+            raise configuration.Refused("The connection is paused. Resume it.")
         configuration.activate(connection, self.actor)
         return self.shown(connection)
 
@@ -78,6 +87,7 @@ class RunningConnectionView(ConnectionView):
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = self.get_object()
+        as_input(Nothing, request)
         if connection.state == Connection.State.DRAFT:
             raise configuration.Refused("The connection is a draft: there is nothing to pause.")
         configuration.pause(connection, self.actor)
@@ -87,6 +97,7 @@ class RunningConnectionView(ConnectionView):
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = self.get_object()
+        as_input(Nothing, request)
         if connection.state == Connection.State.DRAFT:
             raise configuration.Refused("The connection is a draft. Activate it first.")
         configuration.resume(connection, self.actor)
@@ -95,12 +106,16 @@ class RunningConnectionView(ConnectionView):
     @extend_schema(summary="Run now", request=None, responses={202: StartedBody})
     @action(detail=True, methods=["post"])
     def sync(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.started(services.request_sync(self.get_object(), self.actor))
+        connection = self.get_object()
+        as_input(Nothing, request)
+        return self.started(services.request_sync(connection, self.actor))
 
     @extend_schema(summary="Make a plan, and write nothing", request=None, responses={202: StartedBody})
     @action(detail=True, methods=["post"])
     def plan(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.started(services.request_plan(self.get_object(), self.actor))
+        connection = self.get_object()
+        as_input(Nothing, request)
+        return self.started(services.request_plan(connection, self.actor))
 
     def started(self, run: SyncRun) -> Response:
         where = self.request.build_absolute_uri(f"/api/v1/runs/{run.code}/")
@@ -130,7 +145,7 @@ def health(connection: Connection) -> dict[str, Any]:
 class RunFilter(django_filters.FilterSet):
     connection = django_filters.UUIDFilter(field_name="connection__code", help_text="The code of a connection")
     status = django_filters.ChoiceFilter(choices=SyncRun.Status.choices)
-    updated_since = django_filters.IsoDateTimeFilter(method="since", help_text="Queued or finished since")
+    updated_since = Moment(method="since", help_text="Queued or finished since")
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def since(self, rows: Any, name: str, value: datetime) -> Any:
@@ -166,7 +181,9 @@ class RunView(Lists, Shows):
     @extend_schema(summary="Do not carry it out; the connection pauses", request=None, responses=RunBody)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.shown(services.reject(self.get_object(), self.actor))
+        run = self.get_object()
+        as_input(Nothing, request)
+        return self.shown(services.reject(run, self.actor))
 
 
 # Contacts
@@ -176,11 +193,15 @@ class LinkFilter(django_filters.FilterSet):
     connection = django_filters.UUIDFilter(field_name="connection__code", help_text="The code of a connection")
     state = django_filters.ChoiceFilter(choices=Link.State.choices)
     email = django_filters.CharFilter(method="of", max_length=320, help_text="The address on either side")
-    updated_since = django_filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+    updated_since = Moment(field_name="updated_at", lookup_expr="gte")
 
     def of(self, rows: Any, name: str, value: str) -> Any:
-        key = value.strip().casefold()
-        return rows.filter(Q(left__match_key=key) | Q(right__match_key=key))
+        """By the records of the key's books first: one condition on both sides' keys would walk all links."""
+        client = getattr(self.request, "auth").client_id  # noqa: B009  # DRF's request, which django-filter types as Django's
+        sides = Side.objects.all() if client is None else Side.objects.filter(connection__client=client)
+        found = Record.objects.filter(book__in=sides.values("book"), match_key=value.strip().casefold())
+        ids = list(found.values_list("pk", flat=True)[:MOST_ALIKE])
+        return rows.filter(Q(left__in=ids) | Q(right__in=ids))
 
 
 @extend_schema(tags=["links"])
@@ -256,8 +277,8 @@ class EntryFilter(django_filters.FilterSet):
     link = django_filters.UUIDFilter(help_text="The code of a contact's link")
     run = django_filters.UUIDFilter(help_text="The code of a run")
     kind = django_filters.ChoiceFilter(choices=Kind.choices)
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    since = Moment(field_name="at", lookup_expr="gte")
+    until = Moment(field_name="at", lookup_expr="lt")
 
 
 SINCE = OpenApiParameter("since", datetime, description="Entries of this time and later")
@@ -293,8 +314,14 @@ class LogView(Lists):
     @extend_schema(summary="Check every entry of a log", parameters=[CONNECTION], responses=VerifyBody)
     @action(detail=False, methods=["get"], filterset_class=None, pagination_class=None)
     def verify(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        report = verify(self.chain())
-        return Response(VerifyBody(report).data)
+        chain, held = self.chain(), caches["shared"]
+        # One walk at a time: it takes seconds where there is much, and a thread of a web process.
+        if not held.add("verify", True, MOST_SECONDS):
+            raise Throttled(wait=10)
+        try:
+            return Response(VerifyBody(verify(chain)).data)
+        finally:
+            held.delete("verify")
 
     @extend_schema(
         summary="The evidence of a log, or of a part of it, as a ZIP with its verifier",
@@ -303,6 +330,8 @@ class LogView(Lists):
     )
     @action(detail=False, methods=["get"], filterset_class=None, pagination_class=None)
     def export(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
+        if request.method != "GET":
+            raise MethodNotAllowed(str(request.method))
         since, until = self.moment("since"), self.moment("until")
         pack = evidence.prepare(self.chain(), self.actor, since, until, values=True, clock=SYSTEM)
         named = {"Content-Disposition": f'attachment; filename="{pack.file_name}"', "Cache-Control": "no-store"}
@@ -312,10 +341,10 @@ class LogView(Lists):
         """A time of the address. Raises Problem."""
         given = self.request.query_params.get(name)
         try:
-            found = datetime.fromisoformat(given) if given is not None else None
-        except ValueError:
+            found = datetime.fromisoformat(given).astimezone(UTC) if given is not None else None
+        except (ValueError, OverflowError):
             found = None
-        if given is not None and (found is None or found.tzinfo is None):
+        if given is not None and found is None:
             raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
         return found
 

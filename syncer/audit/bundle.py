@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+ALONE = """import sys
+
+if __name__ == "__main__" and not sys.flags.isolated:
+    del sys.path[0]  # nothing that lies beside this file is a module"""
 _HERE = Path(__file__).parent
 PARTS = ("format", "walk", "ed25519", "pack", "verifier")
 _OURS = "syncer.audit."
@@ -22,7 +26,7 @@ def verify_py() -> str:
     imports = _merged(line for _, lines, _ in found for line in lines)
     bodies = [f"{_comment(words)}\n\n{body.strip()}" for words, _, body in rules]
     whole = "\n\n\n".join([*bodies, main.strip()])
-    return f'"""{usage}"""\n\nfrom __future__ import annotations\n\n{imports}\n\n{whole}\n'
+    return f'"""{usage}"""\n\nfrom __future__ import annotations\n\n{ALONE}\n\n{imports}\n\n{whole}\n'
 
 
 def _split(source: str) -> tuple[str, list[ast.Import | ast.ImportFrom], str]:

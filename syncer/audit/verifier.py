@@ -1,4 +1,4 @@
-"""Checks an evidence pack of Counterpart: python verify.py [--key HEX] [--kept FOLDER] [PACK]
+"""Checks an evidence pack of Counterpart: python -I verify.py [--key HEX] [--kept FOLDER] [PACK]
 
 PACK is the ZIP file or the folder that it was unpacked into (else the folder of this file). It needs Python 3.8 and
 nothing else. The exit code is 0 where everything is as it was written; else it is 1, and the first break is named.
@@ -60,14 +60,14 @@ def _checked(pack: Pack, key: str, kept: Sequence[Mapping[str, Any]]) -> list[st
     for place, file in pack.objects(CHECKPOINTS):
         marks.add(place, file)
     for one in kept:
-        marks.add(str(one.get("name")), {name: one[name] for name in one if name != "name"})
+        marks.add(str(one.get("name")), {name: one[name] for name in one if name != "name"}, kept=True)
     walk = PackWalk(pack, manifest, marks)
     walk.go()
     _check_versions(pack, walk.versions)
     _check_files(pack, manifest)
     beside = sorted(set(pack.names) - set(manifest.files) - {MANIFEST})
     said += [f"Not part of the evidence: {', '.join(map(ascii, beside))}."] if beside else []
-    return said + walk.words() + marks.words(walk.known, len(kept))
+    return said + walk.words() + marks.words()
 
 
 # The manifest and the files
@@ -86,9 +86,8 @@ def _signed(manifest: Manifest, public_key: str, signature: str, key: str) -> st
 
 def _holds(public_key: Any, message: bytes, signature: Any) -> bool:
     try:
-        return signature_holds(bytes.fromhex(public_key), message, bytes.fromhex(signature)) and (
-            public_key + signature == (public_key + signature).lower()
-        )
+        spelled = re.fullmatch("[0-9a-f]{64}", public_key) and re.fullmatch("[0-9a-f]{128}", signature)
+        return bool(spelled) and signature_holds(bytes.fromhex(public_key), message, bytes.fromhex(signature))
     except (ValueError, TypeError, AttributeError):
         return False
 
@@ -131,12 +130,12 @@ class Marks:
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
-        self.numbers: list[int] = []
-        self.by_seq: dict[int, list[tuple[int, Any]]] = {}
+        self.by_seq: dict[int, list[tuple[int, Any, bool]]] = {}
+        self.added = self.compared = self.kept = self.covered = self.newer = 0
         self._last: Mapping[str, Any] = {"number": 0, "seq": 0, "digest": ""}
 
-    def add(self, place: str, file: Mapping[str, Any]) -> None:
-        """The next one. Raises Damage."""
+    def add(self, place: str, file: Mapping[str, Any], kept: bool = False) -> None:
+        """The next one; `kept` by somebody else than who made the pack. Raises Damage."""
         text, key = file.get("statement"), file.get("public_key")
         said = parsed(text) if isinstance(text, str) else None
         if said is None or not isinstance(text, str) or file.keys() != {"statement", "public_key", "signature"}:
@@ -155,12 +154,14 @@ class Marks:
             raise Damage(place, "it cannot be read") from None
         self._follows(place, number, seq, previous)
         self._last = {"number": number, "seq": seq, "digest": hashlib.sha256(signed).hexdigest()}
-        self.numbers.append(number)
+        self.added += 1
         early = moment(at) < moment(self.manifest.made_at) - timedelta(minutes=1)
         if seq > self.manifest.head["seq"] and (early or number <= self.manifest.checkpoint):
             raise Damage(place, f"checkpoint {number} knows {seq} entries: the newest were taken away")
+        if seq > self.manifest.head["seq"]:
+            self.newer = max(self.newer, seq)
         if seq > 0:
-            self.by_seq.setdefault(seq, []).append((number, made))
+            self.by_seq.setdefault(seq, []).append((number, made, kept))
 
     def _follows(self, place: str, number: int, seq: int, previous: Any) -> None:
         last = self._last
@@ -173,19 +174,31 @@ class Marks:
 
     def check(self, seq: int, made: Any) -> None:
         """Raises Damage where the entry of this number is not the one that was signed."""
-        for number, due in self.by_seq.get(seq, []):
+        for number, due, kept in self.by_seq.get(seq, []):
             if made != due:
                 raise Damage(f"entry {seq}", f"it is not the one that checkpoint {number} signed", seq)
+            self.covered, self.compared, self.kept = seq, self.compared + 1, self.kept + kept
 
-    def words(self, known: int, kept: int) -> list[str]:
-        """`known`: the last entry that the pack can show; `kept`: how many checkpoints somebody else kept."""
-        covered = max([seq for seq in self.by_seq if seq <= known] or [0])
-        if covered == 0:
-            return ["No checkpoint covers it yet: nothing here shows that no newest entries were taken away."]
-        beside = f", {kept} of them kept by you" if kept else ""
-        end = self.manifest.after["seq"]
-        rest = "" if covered >= end else f"; none covers the entries after {covered} yet"
-        return [f"It agrees with {len(self.numbers)} signed checkpoints{beside}{rest}."]
+    def words(self) -> list[str]:
+        """What was compared, and what could not be: a checkpoint before or after the part says nothing of it."""
+        found = [f"It was made at {self.manifest.made_at}."]
+        if self.newer:
+            head = self.manifest.head["seq"]
+            found.append(
+                f"A newer checkpoint knows {self.newer} entries: this evidence shows no more than {head} of them."
+            )
+        if self.covered == 0:
+            found.append("No checkpoint covers it yet: nothing here shows that no newest entries were taken away.")
+            return found
+        beside = f", {self.kept} of them kept by you" if self.kept else ""
+        rest = (
+            "" if self.covered >= self.manifest.after["seq"] else f"; none covers the entries after {self.covered} yet"
+        )
+        found.append(f"It agrees with {self.compared} signed checkpoints{beside}{rest}.")
+        others = self.added - self.compared
+        if others:
+            found.append(f"{others} more checkpoints speak of entries that are not in it, and were not compared.")
+        return found
 
 
 # Entries
@@ -202,6 +215,7 @@ class PackWalk(Judge):
         self.known = self.erased = 0
         self.versions: dict[int, str] = {}
         self._held = bytearray()
+        self._hashes: dict[int, Any] = {}
         self._names = self._who_erased()
 
     def _start(self) -> str:
@@ -236,6 +250,7 @@ class PackWalk(Judge):
             if not named or entry["seq"] <= self.manifest.after["seq"]:
                 raise Damage(place, "it is no erasure that came after the part")
             found[entry["seq"]] = named
+            self._hashes[entry["seq"]] = entry["entry_hash"]
         return found
 
     def _rows(self) -> Iterable[Row | None]:
@@ -300,6 +315,8 @@ class PackWalk(Judge):
             if until is None or not str(header.get("at")) >= until:
                 raise self._at(seq + 1, "it belongs to the part and is left out")
             seq, last_hash = seq + 1, entry["entry_hash"]
+            if self._hashes.get(seq, last_hash) != last_hash:
+                raise self._at(seq, "what is said to erase is another entry than the one that follows")
             self.marks.check(seq, last_hash)
         if seq == self.seq and seq < self.manifest.head["seq"]:
             raise self._at(seq + 1, f"entry {seq + 1} is missing")
@@ -342,12 +359,15 @@ def read_kept(folder: str) -> list[Mapping[str, Any]]:
 def main(arguments: Sequence[str], here: str, say: Callable[[str], object] = print) -> int:
     options = argparse.ArgumentParser(prog="verify.py", description="Checks an evidence pack of Counterpart.")
     options.add_argument("pack", nargs="?", default=here, help="the ZIP file, or the folder it was unpacked into")
-    options.add_argument("--key", default="", help="the public key that you were given, in hex")
+    options.add_argument("--key", help="the public key that you were given, in hex")
     options.add_argument("--kept", metavar="FOLDER", help="delivered checkpoints that you kept")
     chosen = options.parse_args(arguments)
+    for name in ("key", "kept"):
+        if getattr(chosen, name) is not None and not getattr(chosen, name).strip():
+            options.error(f"--{name} is empty")
     try:
         kept = read_kept(chosen.kept) if chosen.kept else ()
-        for line in check_pack(open_pack(chosen.pack), chosen.key.strip().lower(), kept):
+        for line in check_pack(open_pack(chosen.pack), (chosen.key or "").strip().lower(), kept):
             say(line)
     except Damage as found:
         say(f"BROKEN {found}")

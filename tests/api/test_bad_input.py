@@ -1,15 +1,19 @@
 """Whatever a tool sends: a problem detail that says what to do, and nothing changed."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
+from connections import services
 from connections.models import Account, Client, Connection, FieldMapping
+from portal.clock import SYSTEM
+from syncer.connectors.base import RateLimited
 from syncer.models import SyncLog
 from tests.api.desk import ALL, InMemory, Tool, rows, tool
-from tests.engine.memory import MemoryApp
+from tests.engine.memory import MemoryApp, raising
 from tests.engine.world import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +85,7 @@ def test_only_json_is_taken(agency: Tool, kind: str) -> None:
     [
         ({"slug": "x"}, "name"),
         ({"name": "", "slug": "x"}, "name"),
+        ({"name": "  ", "slug": "x"}, "name"),
         ({"name": 7, "slug": "x"}, "name"),
         ({"name": None, "slug": "x"}, "name"),
         ({"name": ["x"], "slug": "x"}, "name"),
@@ -112,6 +117,8 @@ def test_fields_of_a_client(agency: Tool, body: Any, field: str) -> None:
         ({"avoid_duplicates": "true"}, "avoid_duplicates"),
         ({"avoid_duplicates": 1}, "avoid_duplicates"),
         ({"trash_tag": ""}, "trash_tag"),
+        ({"trash_tag": "  "}, "trash_tag"),
+        ({"sync_unsubscribes": "to_left"}, "sync_unsubscribes"),
         ({"trash_tag": "x" * 101}, "trash_tag"),
         ({"sync_unsubscribes": "both"}, "sync_unsubscribes"),
         ({"limits": {"clears": -1}}, "limits.clears"),
@@ -196,6 +203,16 @@ def test_fields_of_an_account(agency: Tool, world: World, body: Any, field: str)
         "links/?email=" + "x" * 400,
         "links/?state=",
         "links/?email=%00",
+        "links/?email=%20",
+        "links/?page_size=0",
+        "links/?page_size=501",
+        "links/?page_size=00000000119999999",
+        "links/?page_size=" + "9" * 5000,
+        "links/?cursor=" + b64encode(b"p=abc").decode(),
+        "links/?cursor=" + b64encode(b"p=" + b"9" * 5000).decode(),
+        "sync-log/?link=%09",
+        "sync-log/?since=0001-01-01T00:00:00%2B14:00",
+        "sync-log/export/?until=9999-12-31T23:59:59-14:00",
         "sync-log/?kind=x",
         "sync-log/?since=2026-13-01",
         "sync-log/verify/?connection=x",
@@ -250,6 +267,53 @@ def test_a_plan_is_approved_once(agency: Tool, world: World) -> None:
     assert agency.post(f"runs/{code}/approve/").status_code == 200
     problem(agency.post(f"runs/{code}/approve/"), 409)
     problem(agency.post(f"runs/{code}/reject/"), 409)
+
+
+@pytest.mark.parametrize("act", ["activate", "pause", "resume", "sync", "plan"])
+def test_a_call_without_input_takes_none(agency: Tool, world: World, act: str) -> None:
+    before = Connection.objects.values().get()
+    found = problem(agency.post(f"connections/{world.connection.code}/{act}/", {"dry_run": False}))
+    assert "dry_run" in found["errors"]
+    assert Connection.objects.values().get() == before
+
+
+def test_who_may_set_up_may_not_end_a_pause(world: World) -> None:
+    world.connection.state = Connection.State.PAUSED
+    world.connection.save()
+    staff = tool(world.connection.client, "manage")
+    problem(staff.post(f"connections/{world.connection.code}/resume/"), 403)
+    problem(staff.post(f"connections/{world.connection.code}/activate/"), 409)
+
+
+def test_what_passes_by_itself_says_when_and_is_not_kept(
+    agency: Tool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account.objects.filter(label="a").get()
+    InMemory.worlds["a"].fault_at(1, raising(RateLimited("slow down", 30)))
+    first = agency.post(f"accounts/{account.code}/check/", **{"Idempotency-Key": "one"})
+    problem(first, 409)
+    assert first["Retry-After"] == "30"
+    assert agency.post(f"accounts/{account.code}/check/", **{"Idempotency-Key": "one"}).status_code == 200
+
+
+def test_a_change_made_while_the_app_was_asked_is_not_overwritten(
+    agency: Tool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check of If-Match and the write lies a call to the app, and somebody else's change."""
+    base = f"connections/{world.connection.code}/field-mappings/"
+    line = next(one for one in rows(agency.get(base)) if one["left_field"] == "title")
+    seen = agency.get(f"{base}{line['code']}/")["ETag"]
+    asked = services.fields_of
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(services, "fields_of", asked)
+        FieldMapping.objects.get(code=line["code"]).delete()
+        services.save_version(Connection.objects.get(), "bert", "mapping removed", SYSTEM)
+        return asked(*args, **kwargs)
+
+    monkeypatch.setattr(services, "fields_of", meanwhile)
+    problem(agency.patch(f"{base}{line['code']}/", {"enabled": False}, **{"If-Match": seen}), 412)
+    assert not FieldMapping.objects.filter(left_field="title").exists()
 
 
 def test_a_busy_database_asks_to_try_again(agency: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,3 +204,25 @@ def test_a_whole_form_with_foreign_ids_is_no_better(bob: Browser, acme: Office, 
     assert page.status_code == 200
     assert "Alice" not in page.content.decode().replace("/alice/book/", "")
     assert state() == before
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "record/?match_key__startswith=a",
+        "record/?match_key__regex=(",
+        "record/?remote_id__regex=^(a%2B)%2B$",
+        "record/?values__note__startswith=s",
+        "record/?book__records__match_key__startswith=a",
+        "link/?left__values__email__startswith=a",
+        "link/?reason__contains=a",
+        "synclog/?payload__contains=secret",
+        "synclog/?at__year=99999999999",
+        "hold/?data__reason__contains=a",
+        "syncrun/?error__contains=a",
+    ],
+)
+def test_who_sees_values_masked_cannot_guess_them_by_the_address_of_a_list(acme: Office, address: str) -> None:
+    acme.first_plan()
+    auditor = at_desk(staff("olivia", (acme.acme, "auditor"), values="masked"))
+    assert auditor.get(f"/admin/syncer/{address}").status_code in (302, 400), address

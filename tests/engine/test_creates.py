@@ -260,3 +260,17 @@ def test_a_batch_broken_at_any_item_leaves_the_rest_unknown_and_makes_nobody_twi
     world.settle()
     assert sorted(str(values["given"]) for values in world.right.contacts.values()) == [f"P{n}" for n in range(6)]
     world.assert_log_is_whole()
+
+
+@pytest.mark.proves("I22")
+def test_of_two_who_answer_a_question_at_once_only_the_first_does() -> None:
+    """Ben's page was loaded before Anna answered: the contact is not made a second time."""
+    world = broken_without_address()
+    hold = Hold.objects.get(resolved=None, kind="create_unknown")
+    stale = Hold.objects.get(pk=hold.pk)
+    [made] = runs.could_be_it(hold)
+    runs.resolve_create(hold, "this", ANNA, made, world.clock)
+    with pytest.raises(Refused, match="already"):
+        runs.resolve_create(stale, "again", "ben", None, world.clock)
+    assert Link.objects.get(state="in_sync").is_pair
+    assert SyncLog.objects.filter(kind="hold.resolved").count() == 1

@@ -55,7 +55,7 @@ class Command(BaseCommand):
                 found.write_to(out, progress.update)
         except OSError as error:
             raise CommandError(f"{path} cannot be written ({error.strerror or type(error).__name__}).") from None
-        self.stdout.write(f"{path}: {found.entries} entries of {name}. Check it with: python verify.py {path.name}")
+        self.stdout.write(f"{path}: {found.entries} entries of {name}. Check it with: python -I verify.py {path.name}")
 
 
 def moment(text: str | None, end: bool) -> datetime | None:
