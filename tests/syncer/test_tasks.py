@@ -105,6 +105,23 @@ def test_two_ticks_at_once_queue_it_once(due: Connection) -> None:
 
 
 @pytest.mark.proves("I24")
+def test_a_tick_that_another_overtakes_queues_nothing(due: Connection) -> None:
+    """The other comes between its look at what is due and its claim."""
+    overtaken: list[int] = []
+
+    def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('UPDATE "connections_connection"') and not overtaken:
+            overtaken.append(0)
+            overtaken[0] = tick()
+        return execute(sql, params, many, context)
+
+    with database.execute_wrapper(meanwhile):
+        assert tick() == 0
+    assert overtaken == [1]
+    assert queued() == [due.pk]
+
+
+@pytest.mark.proves("I24")
 def test_a_lost_task_is_found_again(due: Connection) -> None:
     tick()
     OrmQ.objects.all().delete()
