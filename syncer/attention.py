@@ -1,6 +1,6 @@
 """What needs a person, in words. Derived from what is stored, so that it can never be out of date."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from connections.models import Account, Connection
 from connections.models.connection import SIDES
@@ -8,6 +8,7 @@ from syncer.audit.checkpoint import behind
 from syncer.engine.run import OPEN_PLAN
 from syncer.engine.setup import fields_from
 from syncer.models import Book, Hold, Link, Side, SyncRun
+from syncer.models.link import ENDED
 
 
 def open_holds(connection: Connection) -> QuerySet[Hold]:
@@ -22,6 +23,15 @@ def holds_of(connection: Connection) -> QuerySet[Hold]:
 
 def open_plan(connection: Connection) -> SyncRun | None:
     return SyncRun.objects.filter(connection=connection, status__in=OPEN_PLAN).first()
+
+
+def live_links(connection: Connection) -> QuerySet[Link]:
+    return Link.objects.filter(connection=connection).exclude(state__in=ENDED).order_by()
+
+
+def by_state(connection: Connection) -> dict[str, int]:
+    """How many contacts are in which state."""
+    return dict(live_links(connection).values_list("state").annotate(Count("pk")))
 
 
 def attention(connection: Connection) -> list[str]:

@@ -84,6 +84,19 @@ def rows_sent(formsets: Any, there: QuerySet[Row]) -> list[Row]:
     return [*there.exclude(pk__in=mentioned), *sent]
 
 
+class GivenByAdministrators:
+    """Mixed in before an inline of roles: only administrators give and take them."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope.sees_all(request)
+
+
 class ServiceAdmin(PlainAdmin):
     """Saves and deletes by services alone. The stock view holds a transaction open around everything: here it does not,
     because services call apps, and no call to an app stands in a transaction."""

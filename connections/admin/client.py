@@ -5,7 +5,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from connections import clients, scope
-from connections.admin.base import ServiceAdmin, actor, list_of, rows_sent
+from connections.admin.base import GivenByAdministrators, ServiceAdmin, actor, list_of, rows_sent
 from connections.admin.panel import Go, Panel
 from connections.forms.account import ClientForm
 from connections.models import Account, Client, Connection, Membership
@@ -16,21 +16,12 @@ else:
     MemberBase = admin.TabularInline
 
 
-class Members(MemberBase):
-    """Who may do what for the client. Only administrators give and take roles."""
+class Members(GivenByAdministrators, MemberBase):
+    """Who may do what for the client."""
 
     model = Membership
     extra = 0
     verbose_name, verbose_name_plural = "member", "members"
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return admin.site.get_model_admin(Client).has_view_permission(request, obj)

@@ -16,17 +16,17 @@ from rest_framework.viewsets import GenericViewSet
 from connections.api import idempotency
 from connections.api.auth import HasScope, KeyAuthentication
 from connections.api.errors import Problem
+from connections.api.fields import Nothing
 from connections.api.idempotency import KeptJSON
 from connections.api.paging import Pages
 from connections.api.parsing import LARGEST, StrictJSON
 from connections.api.throttling import PerKey
 from connections.models import ApiAnswer, ApiKey, Client
-from connections.models.key import ApiKey as Key
 from portal.clock import SYSTEM
 from syncer.audit.format import canonical
 
-READ, MANAGE, SYNC = Key.Scope.READ, Key.Scope.MANAGE, Key.Scope.SYNC
-APPROVE, AUDIT = Key.Scope.APPROVE, Key.Scope.AUDIT
+READ, MANAGE, SYNC = ApiKey.Scope.READ, ApiKey.Scope.MANAGE, ApiKey.Scope.SYNC
+APPROVE, AUDIT = ApiKey.Scope.APPROVE, ApiKey.Scope.AUDIT
 PAGING = frozenset({"cursor", "page_size"})
 
 
@@ -126,12 +126,22 @@ class Api(GenericViewSet[Any]):
         return self.own(found)
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return self.of_client(rows, self.client_path)
+
+    def of_client(self, rows: QuerySet[Any], path: str) -> QuerySet[Any]:
+        """Those of the key's client, to which `path` leads from a row."""
         client = self.key.client_id
-        return rows if client is None else rows.filter(**{self.client_path: client})
+        return rows if client is None else rows.filter(**{path: client})
 
     def get_object(self) -> Any:
         """Raises Http404 for what is not there, and for what is another client's, alike."""
         return self.named(self.get_queryset(), self.kwargs[self.lookup_field])
+
+    def acted_on(self) -> Any:
+        """The object of a call that takes no input. Raises Http404, ValidationError."""
+        found = self.get_object()
+        as_input(Nothing, self.request)
+        return found
 
     def named(self, rows: QuerySet[Any], code: Any) -> Any:
         try:

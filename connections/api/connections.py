@@ -32,7 +32,7 @@ class ConnectionView(Lists, Shows):
     queries = {"mapping_options": frozenset({"left_field"})}
 
     def etag(self, obj: Connection) -> str:
-        return tag_of([str(obj.code), obj.version])
+        return tag_of_version(obj)
 
     @extend_schema(
         summary="Add a connection: a draft with its default mapping and a rule for either side",
@@ -97,6 +97,10 @@ class ConnectionView(Lists, Shows):
         return Response(options)
 
 
+def tag_of_version(connection: Connection) -> str:
+    return tag_of([str(connection.code), connection.version])
+
+
 class OfConnection(Api):
     """Parts of a connection, under its address. Changing one makes a new version: If-Match names the connection's."""
 
@@ -104,15 +108,11 @@ class OfConnection(Api):
 
     def connection(self) -> Connection:
         rows = Connection.objects.select_related("client", "left_account", "right_account")
-        client = self.key.client_id
-        found: Connection = self.named(
-            rows if client is None else rows.filter(client=client), self.kwargs["connection"]
-        )
+        found: Connection = self.named(self.of_client(rows, "client"), self.kwargs["connection"])
         return found
 
     def etag(self, obj: Any) -> str:
-        connection = obj.connection
-        return tag_of([str(connection.code), connection.version])
+        return tag_of_version(obj.connection)
 
     def own(self, rows: Any) -> Any:
         return rows.filter(connection=self.connection())

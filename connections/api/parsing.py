@@ -1,7 +1,6 @@
 """JSON bodies, read strictly: one object, at most so large, and nothing in it that no database can store."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -9,9 +8,10 @@ from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from syncer.audit.format import clean_text
+
 LARGEST = 1_000_000
 DEEPEST = 20
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class StrictJSON(BaseParser):
@@ -54,7 +54,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def check(value: Any, depth: int) -> None:
     if depth == 0:
         raise ParseError("The body is nested too deeply.")
-    if isinstance(value, str) and UNSTORABLE.search(value):
+    if isinstance(value, str) and clean_text(value) != value:
         raise ParseError("The body holds a character that cannot be stored (NUL, or half of a pair).")
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ParseError("The body holds a number that is too large.")

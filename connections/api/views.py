@@ -10,9 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from connections import clients, services
-from connections.api.base import MANAGE, READ, Api, Lists, Shows, as_input, location, tag_of
+from connections.api.base import MANAGE, READ, Api, Lists, Shows, location, tag_of
 from connections.api.errors import Problem
-from connections.api.fields import Nothing
 from connections.api.filters import ByClient
 from connections.api.serializers import (
     AccountBody,
@@ -86,10 +85,6 @@ class AccountFilter(ByClient):
     app = django_filters.CharFilter(help_text="The slug of an app")
     status = django_filters.ChoiceFilter(choices=Account.Status.choices)
 
-    class Meta:
-        model = Account
-        fields = ["client", "app", "status"]
-
 
 @extend_schema(tags=["accounts"])
 @extend_schema_view(
@@ -142,8 +137,7 @@ class AccountView(Lists, Shows):
     @extend_schema(summary="Ask the app who we are", request=None, responses=CheckBody)
     @action(detail=True, methods=["post"])
     def check(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        account = self.get_object()
-        as_input(Nothing, request)
+        account = self.acted_on()
         identity = services.check_account(account, self.actor)
         return Response({"status": account.status, "identity": identity.key})
 

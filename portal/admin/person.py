@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from connections import people, scope
-from connections.admin.base import ServiceAdmin, actor, page_of, rows_sent
+from connections.admin.base import GivenByAdministrators, ServiceAdmin, actor, page_of, rows_sent
 from connections.admin.panel import Button, Panel
 from connections.forms.base import ServiceForm
 from connections.models import Membership
@@ -55,7 +55,7 @@ class PersonForm(ServiceForm):
             del self.fields["password"]
 
 
-class Roles(RoleBase):
+class Roles(GivenByAdministrators, RoleBase):
     """What the person is for which client. What each role may do stands in docs/operations.md."""
 
     model = Membership
@@ -73,15 +73,6 @@ class Roles(RoleBase):
         return found
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.sees_all(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return scope.sees_all(request)
 
 

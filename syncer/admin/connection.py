@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
 from django.http import HttpRequest, StreamingHttpResponse
 
 from connections import scope
@@ -14,9 +13,8 @@ from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
 from connections.roles import Right
 from syncer import evidence, services
-from syncer.attention import attention, open_holds, open_plan
+from syncer.attention import attention, by_state, open_holds, open_plan
 from syncer.models import Hold, Link, SyncLog, SyncRun
-from syncer.models.link import ENDED
 
 
 @admin.register(Connection)
@@ -78,9 +76,7 @@ class RunningConnectionAdmin(ConnectionAdmin):
 
     def health(self, obj: Connection) -> str:
         """How many contacts are in which state."""
-        live = Link.objects.filter(connection=obj).exclude(state__in=ENDED)
-        rows = live.order_by().values_list("state").annotate(Count("pk"))
-        counts = dict(rows)
+        counts = by_state(obj)
         parts = [f"{counts[state]} {str(label).lower()}" for state, label in Link.State.choices if state in counts]
         return ", ".join(parts) if parts else "none yet: no run has looked at any"
 

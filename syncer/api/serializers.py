@@ -36,10 +36,6 @@ class RunningConnectionBody(ConnectionBody):
         return attention(connection)
 
 
-class ListedConnectionBody(ConnectionBody):
-    """In lists without `attention`, which asks a dozen questions for each."""
-
-
 class ReasonBody(Body):
     state = serializers.ChoiceField(Link.State.choices, read_only=True)
     reason = serializers.CharField(read_only=True)

@@ -19,9 +19,9 @@ from connections import services as configuration
 from connections.api.base import APPROVE, AUDIT, MANAGE, READ, SYNC, Lists, Shows, as_input
 from connections.api.connections import ConnectionView
 from connections.api.errors import Problem
-from connections.api.fields import Nothing
 from connections.api.filters import Moment
 from connections.api.paging import NewestFirst, Pages
+from connections.api.serializers import ConnectionBody
 from connections.models import Connection
 from portal.clock import SYSTEM
 from syncer import evidence, services
@@ -33,18 +33,17 @@ from syncer.api.serializers import (
     HealthBody,
     HoldBody,
     LinkBody,
-    ListedConnectionBody,
     ResolveBody,
     RunBody,
     RunningConnectionBody,
     StartedBody,
     VerifyBody,
 )
+from syncer.attention import by_state, live_links
 from syncer.audit.chain import PORTAL, of_connection
 from syncer.audit.verify import verify
 from syncer.engine.explain import explain, rules_trace
 from syncer.models import Book, Change, Hold, Link, LogChain, Record, Side, SyncLog, SyncRun
-from syncer.models.link import ENDED
 from syncer.models.log import Kind
 
 HEALTH = {
@@ -71,13 +70,13 @@ class RunningConnectionView(ConnectionView):
     }
 
     def get_serializer_class(self) -> Any:
-        return ListedConnectionBody if self.action == "list" else RunningConnectionBody
+        """In lists without `attention`, which asks a dozen questions for each."""
+        return ConnectionBody if self.action == "list" else RunningConnectionBody
 
     @extend_schema(summary="Start: the first run reads both books", request=None, responses=RunningConnectionBody)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = self.get_object()
-        as_input(Nothing, request)
+        connection = self.acted_on()
         if connection.state == Connection.State.PAUSED:
             raise configuration.Refused("The connection is paused. Resume it.")
         configuration.activate(connection, self.actor)
@@ -86,8 +85,7 @@ class RunningConnectionView(ConnectionView):
     @extend_schema(summary="Stop at the next change", request=None, responses=RunningConnectionBody)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = self.get_object()
-        as_input(Nothing, request)
+        connection = self.acted_on()
         if connection.state == Connection.State.DRAFT:
             raise configuration.Refused("The connection is a draft: there is nothing to pause.")
         configuration.pause(connection, self.actor)
@@ -96,8 +94,7 @@ class RunningConnectionView(ConnectionView):
     @extend_schema(summary="Go on after a pause", request=None, responses=RunningConnectionBody)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = self.get_object()
-        as_input(Nothing, request)
+        connection = self.acted_on()
         if connection.state == Connection.State.DRAFT:
             raise configuration.Refused("The connection is a draft. Activate it first.")
         configuration.resume(connection, self.actor)
@@ -106,16 +103,12 @@ class RunningConnectionView(ConnectionView):
     @extend_schema(summary="Run now", request=None, responses={202: StartedBody})
     @action(detail=True, methods=["post"])
     def sync(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = self.get_object()
-        as_input(Nothing, request)
-        return self.started(services.request_sync(connection, self.actor))
+        return self.started(services.request_sync(self.acted_on(), self.actor))
 
     @extend_schema(summary="Make a plan, and write nothing", request=None, responses={202: StartedBody})
     @action(detail=True, methods=["post"])
     def plan(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = self.get_object()
-        as_input(Nothing, request)
-        return self.started(services.request_plan(connection, self.actor))
+        return self.started(services.request_plan(self.acted_on(), self.actor))
 
     def started(self, run: SyncRun) -> Response:
         where = self.request.build_absolute_uri(f"/api/v1/runs/{run.code}/")
@@ -128,10 +121,14 @@ class RunningConnectionView(ConnectionView):
 
 
 def health(connection: Connection) -> dict[str, Any]:
-    live = Link.objects.filter(connection=connection).exclude(state__in=ENDED).order_by()
-    counts = dict(live.values_list("state").annotate(Count("pk")))
+    counts = by_state(connection)
     found = {name: sum(counts.get(state, 0) for state in states) for name, states in HEALTH.items()}
-    rows = live.exclude(state=Link.State.IN_SYNC).values_list("state", "reason").annotate(count=Count("pk"))
+    rows = (
+        live_links(connection)
+        .exclude(state=Link.State.IN_SYNC)
+        .values_list("state", "reason")
+        .annotate(count=Count("pk"))
+    )
     reasons = [
         {"state": state, "reason": reason, "count": count}
         for state, reason, count in rows.order_by("-count", "state", "reason")[:MOST_REASONS]
@@ -181,9 +178,7 @@ class RunView(Lists, Shows):
     @extend_schema(summary="Do not carry it out; the connection pauses", request=None, responses=RunBody)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        run = self.get_object()
-        as_input(Nothing, request)
-        return self.shown(services.reject(run, self.actor))
+        return self.shown(services.reject(self.acted_on(), self.actor))
 
 
 # Contacts
