@@ -245,6 +245,12 @@ Q_CLUSTER = {
 # Where connectors find their apps (sandbox, tests, proxies), and how much they may ask of them.
 SALESMATE_URL = env.str("SALESMATE_URL", "https://{subdomain}.salesmate.io")
 SALESMATE_CALLS_PER_HOUR = env.int("SALESMATE_CALLS_PER_HOUR", 1500)
+GOOGLE_PEOPLE_URL = env.str("GOOGLE_PEOPLE_URL", "https://people.googleapis.com")
+GOOGLE_AUTH_URL = env.str("GOOGLE_AUTH_URL", "https://accounts.google.com/o/oauth2/v2/auth")
+GOOGLE_TOKEN_URL = env.str("GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token")
+GOOGLE_CONTACTS_CALLS_PER_HOUR = env.int("GOOGLE_CONTACTS_CALLS_PER_HOUR", 3000)
+GOOGLE_CLIENT_ID = env.str("GOOGLE_CLIENT_ID", "")
+GOOGLE_CLIENT_SECRET = env.str("GOOGLE_CLIENT_SECRET", "")
 ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", False)
 
 # /metrics is not there unless one of these is set; a token that is set is always asked for.

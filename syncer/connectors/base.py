@@ -118,12 +118,30 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class OAuth:
+    """How people give access on the app's own page (RFC 6749 4.1, with PKCE, RFC 7636).
+
+    `authorize` and `token` name addresses in the registry's `Options.urls`; `client` is the prefix of the settings
+    that hold the agency's own OAuth client (GOOGLE: GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET). All of `scopes` are
+    asked for; without all of `needed` the account does not work. `extra` goes into the address of the app's page.
+    """
+
+    authorize: str
+    token: str
+    client: str
+    scopes: tuple[str, ...]
+    needed: tuple[str, ...]
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class App:
     slug: str
     label: str
     settings: tuple[Input, ...]
     credentials: tuple[Input, ...]
     capabilities: Capabilities
+    oauth: OAuth | None = None
 
 
 @dataclass(frozen=True)
@@ -341,11 +359,21 @@ class Meter(Protocol):
         """Call right before each request. Raises BudgetSpent."""
 
 
+class Tokens(Protocol):
+    """Gives the access token of an account whose app takes OAuth, renewed where it has to be."""
+
+    def access(self, refused: str = "") -> str:
+        """A token to send. `refused` is one that the app has just answered with 401: never that one again. Raises
+        AuthFailed where a person must authorise again, Misconfigured, Transient."""
+
+
 @dataclass(frozen=True)
 class Account:
-    """What a connector is made from. `identity` is what check() said when the account was authorised."""
+    """What a connector is made from. `identity` is what check() said when the account was authorised; `tokens` is
+    there for apps with OAuth alone."""
 
     app: str
     settings: Mapping[str, str]
     credentials: Mapping[str, str] = field(repr=False)
     identity: str = ""
+    tokens: Tokens | None = field(default=None, repr=False)

@@ -41,7 +41,9 @@ def apps() -> list[App]:
 
 
 def options() -> Options:
-    return Options(settings.ALLOW_PRIVATE_HOSTS, {"salesmate": settings.SALESMATE_URL})
+    names = ("SALESMATE_URL", "GOOGLE_PEOPLE_URL", "GOOGLE_AUTH_URL", "GOOGLE_TOKEN_URL")
+    urls = {name.removesuffix("_URL").lower(): getattr(settings, name) for name in names}
+    return Options(settings.ALLOW_PRIVATE_HOSTS, urls)
 
 
 def connect(account: Account, meter: Meter | None = None) -> Connector:

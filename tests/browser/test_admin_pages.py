@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings as configuration
 from django.contrib.auth.models import User
 from django.db import transaction
-from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, Response, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from connections import clients, services
@@ -168,6 +168,12 @@ def visit(page: Page, site: str, addresses: Sequence[str], width: int, seen: See
         picture(page, f"{width}-{number:02}{address.partition('?')[0].replace('/', '-').rstrip('-')}")
 
 
+def press(button: Locator) -> None:
+    """Click what leads to another page, and wait until that page is there: a click alone returns before it."""
+    with button.page.expect_navigation():
+        button.click()
+
+
 def picture(page: Page, name: str) -> None:
     folder = os.environ.get("SCREENSHOTS")
     if folder:
@@ -204,21 +210,21 @@ def test_a_key_is_made_shown_once_and_revoked(acme: Office, live_server: LiveSer
         page = opened(found, live_server.url, width, height, session)
         seen.watch(page)
         page.goto(f"{live_server.url}/admin/connections/apikey/add/")
-        page.get_by_role("button", name="Save", exact=True).click()
+        press(page.get_by_role("button", name="Save", exact=True))
         page.locator(".errornote").wait_for()
         refused = page.locator(".errorlist").all_inner_texts()
         page.get_by_label("Name").fill("The warehouse")
         page.get_by_label("Read (the history without values)").check()
-        page.get_by_role("button", name="Save", exact=True).click()
+        press(page.get_by_role("button", name="Save", exact=True))
         picture(page, f"{width}-key-made")
         key = page.locator("pre.cp-key").inner_text()
         wide = page.evaluate(WIDER)
-        page.get_by_role("link", name="I have copied it").click()
+        press(page.get_by_role("link", name="I have copied it"))
         shown = page.content()
         picture(page, f"{width}-key")
         sent = {"Authorization": f"Bearer {key}"}
         before = page.request.get(f"{live_server.url}/api/v1/me/", headers=sent).status
-        page.get_by_role("button", name="Revoke").click()
+        press(page.get_by_role("button", name="Revoke"))
         picture(page, f"{width}-key-revoked")
         after = page.request.get(f"{live_server.url}/api/v1/me/", headers=sent).status
         found.close()
@@ -255,16 +261,16 @@ def test_somebody_signs_in_and_connects_an_account(acme: Office, live_server: Li
         picture(page, "login")
         page.get_by_label("Username").fill(ANNA)
         page.get_by_label("Password").fill("a-long-password")
-        page.get_by_role("button", name="Log in").click()
-        page.get_by_role("link", name="Accounts", exact=True).click()
-        page.get_by_role("link", name="Add account").click()
-        page.get_by_role("link", name="Salesmate").click()
+        press(page.get_by_role("button", name="Log in"))
+        press(page.get_by_role("link", name="Accounts", exact=True))
+        press(page.get_by_role("link", name="Add account"))
+        press(page.get_by_role("link", name="Salesmate"))
         page.get_by_label("Client").select_option("Acme")
         for label, value in (("Name", "CRM"), ("Subdomain", "acme"), *zip(LABELS, KEYS.values(), strict=True)):
             page.get_by_label(label).fill(value)
-        page.get_by_role("button", name="Save", exact=True).click()
+        press(page.get_by_role("button", name="Save", exact=True))
         messages = page.locator(".messagelist").inner_text()
-        page.get_by_role("button", name="Check again").click()
+        press(page.get_by_role("button", name="Check again"))
         again = page.locator(".messagelist").inner_text()
         shown = page.content()
         found.close()

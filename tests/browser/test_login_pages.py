@@ -12,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from connections.models import Client
-from tests.browser.test_admin_pages import QUIET, SIZES, WIDER, Seen, opened, picture
+from tests.browser.test_admin_pages import QUIET, SIZES, WIDER, Seen, opened, picture, press
 from tests.needs import browser as chromium
 from tests.needs import needs
 from tests.portal.desk import PASSWORD, administrator, code_of
@@ -46,7 +46,7 @@ def enter(page: Page, site: str, name: str, password: str = PASSWORD, code: str 
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_label("Code").fill(code)
-    page.get_by_role("button", name="Log in").click()
+    press(page.get_by_role("button", name="Log in"))
 
 
 @sizes
@@ -64,32 +64,32 @@ def test_somebody_is_added_chooses_a_password_and_turns_on_the_second_factor(
         page.locator("#id_memberships-0-client").select_option("Acme")
         page.locator("#id_memberships-0-role").select_option("Auditor")
         look(page, "1-add", width)
-        page.get_by_role("button", name="Save", exact=True).click()
+        press(page.get_by_role("button", name="Save", exact=True))
         look(page, "2-link", width)
         link = page.locator(".cp-link").inner_text()
-        page.get_by_role("button", name="Log out").click()
+        press(page.get_by_role("button", name="Log out"))
         look(page, "3-logged-out", width)
         page.goto(link)
         look(page, "4-invited", width)
         page.locator("#id_new_password1").fill(PASSWORD)
         page.locator("#id_new_password2").fill(PASSWORD)
-        page.get_by_role("button", name="Set the password").click()
+        press(page.get_by_role("button", name="Set the password"))
         look(page, "5-login", width)
         page.goto(link)
         look(page, "6-used-up", width)
         enter(page, live_server.url, "bob")
         look(page, "7-index", width)
-        page.get_by_role("link", name="Two-factor log-in").click()
+        press(page.get_by_role("link", name="Two-factor log-in"))
         look(page, "8-off", width)
-        page.get_by_role("button", name="Set it up").click()
+        press(page.get_by_role("button", name="Set it up"))
         assert page.locator("svg path").count() > 0
         look(page, "9-picture", width)
         key = b32decode(page.locator(".cp-key").inner_text().replace(" ", ""))
         page.get_by_role("textbox", name="Code").fill(code_of(key, time.time()))
-        page.get_by_role("button", name="Turn it on").click()
+        press(page.get_by_role("button", name="Turn it on"))
         code = page.locator(".cp-codes li").first.inner_text()
         look(page, "10-codes", width)
-        page.get_by_role("button", name="Log out").click()
+        press(page.get_by_role("button", name="Log out"))
         enter(page, live_server.url, "bob")
         look(page, "11-code-missing", width)
         enter(page, live_server.url, "bob", code=code)
@@ -110,7 +110,7 @@ def test_who_tries_too_often_and_who_has_no_role_are_told_so(
         settings.TWO_FACTOR = "required"
         page.goto(live_server.url + "/admin/")
         look(page, "21-required", width)
-        page.get_by_role("button", name="Log out").click()
+        press(page.get_by_role("button", name="Log out"))
         for _ in range(5):
             enter(page, live_server.url, "bob", "wrong")
         assert "Too many tries" in page.content()
