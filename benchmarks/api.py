@@ -36,19 +36,19 @@ def prepare(folder: str) -> None:
     from benchmarks.worker import prepare as start
 
     os.environ.update({"DATABASE_URL": url} if (url := os.environ.get("BENCH_DATABASE_URL")) else {})
-    os.environ.update(API_RATE="100000000/minute", WEB_PROCESSES="2", ALLOWED_HOSTS="127.0.0.1")
+    os.environ.update(API_RATE="1000/minute", WEB_PROCESSES="2", ALLOWED_HOSTS="127.0.0.1")
     start(folder)
 
 
-def build(links: int, entries: int) -> dict[str, str]:
-    """The data, and what the addresses need of it."""
+def build(links: int, entries: int) -> dict[str, Any]:
+    """The data; what the addresses need of it, and a key for each client."""
     from connections.keys import create_key
     from connections.models import Account, Client, Connection, FieldMapping
     from portal.clock import SYSTEM
     from syncer.models import Book, Hold, Side, SyncRun
 
     client, now = Client.objects.create(name="Acme", slug="acme"), SYSTEM.now()
-    _, key = create_key(None, "benchmark", name="benchmark", scopes=["read", "audit"])
+    keys = [create_key(client, "benchmark", name=f"tool {n}", scopes=["read", "audit"])[1] for n in range(CLIENTS)]
     connections = []
     for number in range(20):
         pair = [
@@ -82,7 +82,7 @@ def build(links: int, entries: int) -> dict[str, str]:
         Hold(connection=connection, kind="conflict", subject=f"x{number}", opened=now) for number in range(500)
     )
     make_entries(connection, runs[-1], entries)
-    return {"key": key, "connection": str(connection.code), "run": str(runs[-1].code), "link": code}
+    return {"keys": keys, "connection": str(connection.code), "run": str(runs[-1].code), "link": code}
 
 
 def make_links(connection: Any, count: int, now: Any) -> str:
@@ -185,7 +185,7 @@ def ask(port: int, address: str, key: str) -> float:
     return time.perf_counter() - began
 
 
-def loaded(port: int, key: str, addresses: dict[str, str]) -> dict[str, list[float]]:
+def loaded(port: int, keys: list[str], addresses: dict[str, str]) -> dict[str, list[float]]:
     """Eight clients at once, each with its own order."""
     spent: dict[str, list[float]] = {name: [] for name in addresses}
 
@@ -195,7 +195,7 @@ def loaded(port: int, key: str, addresses: dict[str, str]) -> dict[str, list[flo
         due = time.monotonic() + number * PACE / CLIENTS
         for name in names:
             time.sleep(max(0.0, due - time.monotonic()))
-            spent[name].append(ask(port, f"/api/v1/{addresses[name]}", key))
+            spent[name].append(ask(port, f"/api/v1/{addresses[name]}", keys[number]))
             due += PACE
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
@@ -217,12 +217,12 @@ def main() -> int:
         addresses = calls(of)
         with served() as port:
             for address in addresses.values():
-                ask(port, f"/api/v1/{address}", of["key"])
+                ask(port, f"/api/v1/{address}", of["keys"][0])
             alone = {
-                name: [ask(port, f"/api/v1/{address}", of["key"]) for _ in range(ALONE)]
+                name: [ask(port, f"/api/v1/{address}", of["keys"][turn % CLIENTS]) for turn in range(ALONE)]
                 for name, address in addresses.items()
             }
-            together = loaded(port, of["key"], addresses)
+            together = loaded(port, of["keys"], addresses)
     print(f"{chosen.links} links, {chosen.entries} log entries, {os.cpu_count()} processors, two web processes")
     missed = [name for name in addresses if not told(name, alone[name], together[name])]
     return int(missed != [])

@@ -3,7 +3,12 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.engine", "1000"), ("benchmarks.engine", "10000"), ("benchmarks.vdirsyncer",))
+BENCHMARKS = (
+    ("benchmarks.engine", "1000"),
+    ("benchmarks.engine", "10000"),
+    ("benchmarks.vdirsyncer",),
+    ("benchmarks.api",),
+)
 
 
 def main() -> int:

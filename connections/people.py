@@ -24,6 +24,10 @@ from syncer.audit.chain import JSON, PORTAL, Entry, append
 ADMINISTRATOR = "administrator"
 NAMES = ("username", "first_name", "last_name", "email")
 LAST = "This is the last administrator who can log in. Make somebody else one first."
+RESERVED = frozenset({"portal", "schedule", "somebody", "system", "terminal", "undo"})
+"""Actors in the history who are no people."""
+TAKEN = "Somebody has this name already, but for small and capital letters. Choose another one."
+OURS = "The history uses this name for the portal itself. Choose another one."
 TWICE = "The person has the same role for a client twice. Keep one of the two lines."
 
 
@@ -48,6 +52,7 @@ def save_person(
         person.is_staff = True  # the admin is the only door there is
         set_first_password(person, password)
     person.full_clean()
+    name_of_its_own(person, old)
     with transaction.atomic():
         person.save()
         entries = [*told_of(person, old, actor), *administrates(person, old, actor)]
@@ -68,6 +73,18 @@ def set_first_password(person: User, password: str) -> None:
     except ValidationError as error:
         raise ValidationError({"password": error.messages}) from None
     person.set_password(password)
+
+
+def name_of_its_own(person: User, old: User | None) -> None:
+    """The history names people by their log-in names: no two may be mixed up, and none with the portal itself. Raises
+    ValidationError."""
+    name = person.get_username()
+    if old is not None and old.get_username() == name:
+        return
+    if name.casefold() in RESERVED:
+        raise ValidationError({"username": [OURS]})
+    if User.objects.filter(username__iexact=name).exclude(pk=person.pk).exists():
+        raise ValidationError({"username": [TAKEN]})
 
 
 def told_of(person: User, old: User | None, actor: str) -> list[Entry]:
@@ -122,8 +139,12 @@ def invite(person: User, actor: str, clock: Clock = SYSTEM) -> tuple[str, str]:
 
 
 def deactivate(person: User, actor: str, clock: Clock = SYSTEM) -> None:
-    """They are logged out at once; their roles stay for when they come back. Raises Refused."""
+    """They are logged out at once, and a one-time link ends; their roles stay for when they come back. Raises
+    Refused."""
     with transaction.atomic():
+        if not person.has_usable_password():
+            person.set_unusable_password()  # another one, which no link was made for
+            person.save(update_fields=["password"])
         if User.objects.filter(pk=person.pk, is_active=True).update(is_active=False) != 1:
             raise Refused("They are deactivated already.")
         append(PORTAL, [entry("access.deactivated", actor, person)], clock.now())
@@ -152,8 +173,10 @@ def delete_person(person: User, actor: str, clock: Clock = SYSTEM) -> None:
 def keep_an_administrator(before: User | None) -> None:
     """Raises Refused where nobody could administrate any more. After the entry was written: its chain lets one writer
     through at a time, so two who deactivate each other see each other."""
-    was_one = before is not None and before.is_superuser
-    if was_one and not User.objects.filter(is_superuser=True, is_active=True).exists():
+    if before is None or not before.is_superuser:
+        return
+    left = User.objects.filter(is_superuser=True, is_active=True)
+    if not any(one.has_usable_password() for one in left):
         raise Refused(LAST)
 
 

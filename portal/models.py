@@ -50,7 +50,11 @@ class Person(User):
 
 
 class Authenticators(models.Manager["Authenticator"]):
-    """What django-otp asks of the manager of a device."""
+    """What django-otp asks of the manager of a device. Secrets are read where they are used: after a loss of the keys,
+    people can still be listed, and their second factor reset."""
+
+    def get_queryset(self) -> models.QuerySet["Authenticator"]:
+        return super().get_queryset().defer("secrets")
 
     def devices_for_user(self, user: User, confirmed: bool | None = None) -> models.QuerySet["Authenticator"]:
         found = self.filter(user=user)

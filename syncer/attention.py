@@ -30,8 +30,9 @@ def live_links(connection: Connection) -> QuerySet[Link]:
 
 
 def by_state(connection: Connection) -> dict[str, int]:
-    """How many contacts are in which state."""
-    return dict(live_links(connection).values_list("state").annotate(Count("pk")))
+    """How many contacts are in which state, from one index alone: a condition more doubles what it takes."""
+    counts = Link.objects.filter(connection=connection).order_by().values_list("state").annotate(count=Count("*"))
+    return {state: count for state, count in counts if state not in ENDED}
 
 
 def attention(connection: Connection) -> list[str]:

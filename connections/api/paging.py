@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -43,3 +44,22 @@ class Pages(CursorPagination):
 
 class NewestFirst(Pages):
     ordering = "-pk"
+
+
+class NewestOfSeveral(NewestFirst):
+    """The newest of the history of several connections, which an index has apart: by one question for all of them, the
+    database would sort every entry that there is."""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        return super().paginate_queryset(self.near(queryset, request, view), request, view)
+
+    def near(self, rows: QuerySet[Any], request: Request, view: Any) -> QuerySet[Any]:
+        """Of each connection as many as a page may need, from where the page begins."""
+        if view.key.client_id is None or {"connection", "run", "link"} & set(request.query_params):
+            return rows
+        offset, back, position = self.decode_cursor(request) or (0, False, None)
+        most = offset + self.get_page_size(request) + 1
+        start = {} if position is None else {"pk__gt" if back else "pk__lt": position}
+        ordered = rows.filter(**start).order_by("pk" if back else "-pk").values_list("pk", flat=True)
+        found = [pk for code in view.several() for pk in ordered.filter(connection=code)[:most]]
+        return rows.filter(pk__in=found)

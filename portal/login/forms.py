@@ -11,12 +11,14 @@ from connections import people
 from connections.secrets import SecretUnreadable
 from connections.services import Refused
 from portal.login import two_factor
+from portal.login.throttle import sprayed
 from syncer.audit.chain import LogBroken, LogBusy
 
 if TYPE_CHECKING:
     SetBase = SetPasswordForm[User]
 else:
     SetBase = SetPasswordForm
+TOO_MANY = "Too many log-ins failed from your network. Wait a quarter of an hour."
 NO_CODE = "This log-in needs a second factor. Enter your password again, and the code that your app shows now."
 ONE_TIME = {"autocomplete": "one-time-code", "inputmode": "text", "spellcheck": "false"}
 
@@ -32,6 +34,9 @@ class LoginForm(AdminAuthenticationForm):
     code = code_input(required=False)
 
     def clean(self) -> dict[str, Any]:
+        if self.request is not None and sprayed(self.request):
+            self.request.axes_locked_out = True  # type: ignore[attr-defined]  # its middleware shows the page
+            raise ValidationError(TOO_MANY)
         found: dict[str, Any] = super().clean()
         user = self.get_user()
         if isinstance(user, User) and two_factor.in_use(user) is not None:
@@ -40,13 +45,14 @@ class LoginForm(AdminAuthenticationForm):
 
     def second_factor(self, user: User) -> Any:
         code = self.cleaned_data.get("code", "")
-        if code == "":
-            raise ValidationError(NO_CODE)
         try:
+            if code == "":
+                raise Refused(NO_CODE)
             return two_factor.verified(user, code)
         except (Refused, SecretUnreadable, LogBusy, LogBroken) as error:
-            # A wrong code counts as a wrong password does, for the lock and for the history.
-            tried = {"username": user.get_username(), "code": ""}
+            # The password was right. A wrong code, or none, counts as a wrong password does, for the lock and for the
+            # history: somebody may have the password who should not.
+            tried = {"username": user.get_username(), "code": "wrong" if code != "" else "missing"}
             user_login_failed.send(sender=type(self), credentials=tried, request=self.request)
             raise ValidationError(str(error)) from None
 

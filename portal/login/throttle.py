@@ -1,17 +1,25 @@
-"""How django-axes counts failed log-ins: by name and address together, in the database that all processes share."""
+"""How django-axes counts failed log-ins, in the database that all processes share: by name and network together. Who
+goes through many names is stopped by the network alone, at a count that a whole office does not reach.
+"""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.crypto import salted_hmac
 
 from portal.addresses import client_address
+from portal.clock import SYSTEM, Clock
 
+SIX_PREFIX = 64
+"""What one subscriber has of IPv6 at least (RFC 6177): within it, a new address for each try costs nothing."""
 UNKNOWN = "unknown:"
 
 
@@ -25,7 +33,18 @@ def counted_name(request: HttpRequest | None, credentials: Mapping[str, Any] | N
 
 
 def counted_address(request: HttpRequest) -> str | None:
-    return client_address(request) or None
+    """The address of IPv4, the network of IPv6."""
+    found = client_address(request)
+    if ":" not in found:
+        return found or None
+    return str(ip_network((found.partition("%")[0], SIX_PREFIX), strict=False).network_address)
+
+
+def sprayed(request: HttpRequest, clock: Clock = SYSTEM) -> bool:
+    """Whether so many log-ins failed from this network, under whatever names, that it may try no more for now."""
+    since = clock.now() - settings.AXES_COOLOFF_TIME
+    tries = AccessAttempt.objects.filter(ip_address=counted_address(request), attempt_time__gte=since)
+    return int(tries.aggregate(sum=Sum("failures_since_start"))["sum"] or 0) >= settings.LOGIN_FAILURES_PER_NETWORK
 
 
 def locked(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:

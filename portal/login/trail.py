@@ -20,6 +20,8 @@ from syncer.audit.chain import JSON, PORTAL, Entry, LogBroken, LogBusy, append
 
 SOMEBODY = "somebody"
 """The actor of a try that failed: whoever that was, it need not be the person with that name."""
+REASONS = {"wrong": "code", "missing": "no_code"}
+"""What failed, by what stands for the code in the credentials of the signal."""
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ def failed(sender: Any, credentials: Mapping[str, Any], request: HttpRequest | N
     if locked_before(request):
         return
     user = known(credentials)
-    reason = "code" if "code" in credentials else "password"
+    reason = REASONS.get(str(credentials.get("code")), "password")
     entries = [about("auth.failed", request, user, SOMEBODY, {"reason": reason})]
     if getattr(request, "axes_locked_out", False):
         entries.append(about("auth.locked_out", request, user, SOMEBODY))

@@ -23,7 +23,7 @@ class LinkAdmin(ReadOnlyAdmin):
     """One contact of a connection, as the connection knows it."""
 
     client_path = "connection__client"
-    list_display = ["person", "connection", "state", "reason", "updated_at"]
+    list_display = ["person", "connection", "state", "why", "updated_at"]
     list_display_links = ["person"]
     list_filter = [ClientFilter, ("connection", ConnectionFilter), "state"]
     list_select_related = ["connection", "left", "right"]
@@ -45,10 +45,16 @@ class LinkAdmin(ReadOnlyAdmin):
         found: str = link.person
         return found
 
+    @admin.display(description="reason")
+    def why(self, link: Any) -> str:
+        found: str = link.why
+        return found
+
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         books = Books()
         for link in rows:
-            link.person = books.of_link(link, self.eyes(request, link))
+            eyes = self.eyes(request, link)
+            link.person, link.why = books.of_link(link, eyes), reason_of(link, eyes)
 
     def title_of(self, request: HttpRequest, obj: Any) -> str:
         return Books().of_link(obj, self.eyes(request, obj))
@@ -60,7 +66,7 @@ class LinkAdmin(ReadOnlyAdmin):
         facts = [
             ("Contact", books.of_link(obj, eyes)),
             ("State", obj.get_state_display()),
-            ("Why", obj.reason or "-"),
+            ("Why", reason_of(obj, eyes) or "-"),
             ("Changed", obj.updated_at),
         ]
         facts += [("Next try", obj.next_attempt_at)] if obj.next_attempt_at is not None else []
@@ -74,6 +80,10 @@ class LinkAdmin(ReadOnlyAdmin):
         links.append(Go("Its history", list_of(SyncLog, q=obj.code)))
         tables = [values_table(obj, books, eyes), reasons_table(obj), history_table(obj)]
         return Panel(facts, problems, links, tables)
+
+
+def reason_of(link: Link, eyes: Eyes) -> str:
+    return eyes.tell(link.reason, *(side.values for side in (link.left, link.right) if side is not None))
 
 
 def values_table(link: Link, books: Books, eyes: Eyes) -> Table:

@@ -96,11 +96,12 @@ class SyncRunAdmin(ReadOnlyAdmin):
         ]
         if obj.finished is None and obj.status not in OPEN_PLAN:
             facts.append(("Now", f"{obj.get_phase_display()}: {obj.progress_done} of {obj.progress_total}"))
+        error = self.eyes(request, obj).tell(obj.error)
         links = [
             Go(str(obj.connection), page_of(obj.connection)),
             Go("History of this run", list_of(SyncLog, q=obj.code)),
         ]
-        problems = [f"Over a limit: {obj.error}"] if obj.status == SyncRun.Status.HELD else [obj.error]
+        problems = [f"Over a limit: {error}"] if obj.status == SyncRun.Status.HELD else [error]
         return Panel(facts, [text for text in problems if text != ""], links, self.tables(request, obj))
 
     def tables(self, request: HttpRequest, run: SyncRun) -> list[Table]:
@@ -142,7 +143,8 @@ def leaf(number: int, pages: int, count: int, chosen: dict[str, str]) -> SafeStr
 
 def change_row(change: Change, books: Books, eyes: Eyes) -> list[Any]:
     who = format_html('<a href="{}">{}</a>', page_of(change.link), books.of_link(change.link, eyes))
-    state = change.get_state_display() + (f": {change.detail}" if change.detail != "" else "")
+    detail = eyes.tell(change.detail, change.values, change.base)
+    state = change.get_state_display() + (f": {detail}" if detail != "" else "")
     return [who, change.side, change.get_operation_display(), before_after(change, books, eyes), state]
 
 

@@ -1,6 +1,7 @@
 """Contacts' values for people: in full, or masked to the first letter and the length."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from syncer.engine.setup import fields_from
 from syncer.models import Book, Link, Record
 
 EMPTY, NOT_SAID = "(empty)", "(not reported)"
+PERSONAL = re.compile(r"[^\s@<>()\"',;:]+@[^\s@<>()\"',;:]+|\+?[0-9][0-9 ()./-]{5,}[0-9]")
+"""What is an e-mail address or a telephone number in a sentence."""
+SHORTEST = 3
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,15 @@ class Eyes:
             return ("yes" if value else "no") if self.full else "..."
         return str(value) if self.full else masked(str(value))
 
+    def tell(self, text: str, *values: Mapping[str, Any] | None) -> str:
+        """A sentence, which may quote one of these values: a reason of an app, or of ours."""
+        if self.full or text == "":
+            return text
+        quoted = {one for found in values if found is not None for one in texts_in(list(found.values()))}
+        for one in sorted(quoted, key=len, reverse=True):
+            text = text.replace(one, masked(one)) if len(one) >= SHORTEST else text
+        return PERSONAL.sub(lambda found: masked(found[0]), text)
+
     def see_json(self, found: Any) -> str:
         """A payload, spread out for reading."""
         return json.dumps(found if self.full else masked_all(found), indent=2, ensure_ascii=False)
@@ -37,6 +50,12 @@ class Eyes:
 def masked(text: str) -> str:
     count = f"{len(text)} character{'' if len(text) == 1 else 's'}"
     return f"{text[:1]}... ({count})" if text != "" else ""
+
+
+def texts_in(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def masked_all(value: Any) -> Any:

@@ -20,9 +20,10 @@ from connections.api.base import APPROVE, AUDIT, MANAGE, READ, SYNC, Lists, Show
 from connections.api.connections import ConnectionView
 from connections.api.errors import Problem
 from connections.api.filters import Moment
-from connections.api.paging import NewestFirst, Pages
+from connections.api.paging import NewestFirst, NewestOfSeveral, Pages
 from connections.api.serializers import ConnectionBody
 from connections.models import Connection
+from connections.models.connection import SIDES
 from portal.clock import SYSTEM
 from syncer import evidence, services
 from syncer.api.serializers import (
@@ -123,12 +124,8 @@ class RunningConnectionView(ConnectionView):
 def health(connection: Connection) -> dict[str, Any]:
     counts = by_state(connection)
     found = {name: sum(counts.get(state, 0) for state in states) for name, states in HEALTH.items()}
-    rows = (
-        live_links(connection)
-        .exclude(state=Link.State.IN_SYNC)
-        .values_list("state", "reason")
-        .annotate(count=Count("pk"))
-    )
+    told = [state for states in HEALTH.values() for state in states if state != Link.State.IN_SYNC]
+    rows = live_links(connection).filter(state__in=told).values_list("state", "reason").annotate(count=Count("*"))
     reasons = [
         {"state": state, "reason": reason, "count": count}
         for state, reason, count in rows.order_by("-count", "state", "reason")[:MOST_REASONS]
@@ -191,12 +188,14 @@ class LinkFilter(django_filters.FilterSet):
     updated_since = Moment(field_name="updated_at", lookup_expr="gte")
 
     def of(self, rows: Any, name: str, value: str) -> Any:
-        """By the records of the key's books first: one condition on both sides' keys would walk all links."""
+        """By the records of the key's books first, and one side after the other: a condition on both sides would walk
+        all links."""
         client = getattr(self.request, "auth").client_id  # noqa: B009  # DRF's request, which django-filter types as Django's
         sides = Side.objects.all() if client is None else Side.objects.filter(connection__client=client)
         found = Record.objects.filter(book__in=sides.values("book"), match_key=value.strip().casefold())
         ids = list(found.values_list("pk", flat=True)[:MOST_ALIKE])
-        return rows.filter(Q(left__in=ids) | Q(right__in=ids))
+        links = [Link.objects.filter(**{f"{side}__in": ids}).values_list("pk", flat=True) for side in SIDES]
+        return rows.filter(pk__in=[pk for one in links for pk in one])
 
 
 @extend_schema(tags=["links"])
@@ -288,7 +287,7 @@ class LogView(Lists):
     serializer_class = EntryBody
     queryset = SyncLog.objects.select_related("chain")
     filterset_class = EntryFilter
-    pagination_class = NewestFirst
+    pagination_class = NewestOfSeveral
     scopes = {"list": (READ, AUDIT), "verify": (READ, AUDIT), "export": (AUDIT,)}
     queries = {"verify": frozenset({"connection"}), "export": frozenset({"connection", "since", "until"})}
 
@@ -296,7 +295,11 @@ class LogView(Lists):
         client = self.key.client_id
         if client is None:
             return rows
-        return rows.filter(connection__in=list(Connection.objects.filter(client=client).values_list("code", flat=True)))
+        return rows.filter(connection__in=self.several())
+
+    def several(self) -> list[UUID]:
+        """The connections of the key's client."""
+        return list(Connection.objects.filter(client=self.key.client_id).values_list("code", flat=True))
 
     def get_serializer_context(self) -> dict[str, Any]:
         values = getattr(self.request, "auth", None) is not None and AUDIT in self.key.scopes

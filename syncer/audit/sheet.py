@@ -30,11 +30,15 @@ COLUMNS = (
 MARK = "\ufeff"
 """Says to spreadsheets that it is UTF-8."""
 # After leading blanks too, and as full-width characters, which some spreadsheets take for the narrow ones.
-_FORMULA = re.compile(r"[\s\0-\x20]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_SIGN = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"
+_FORMULA = re.compile(rf"[\s\0-\x20]*{_SIGN}|[\t\r\n]")
+# Where a spreadsheet does not take the comma for what separates cells, another one begins within the text.
+_INSIDE = re.compile(rf"([;\t\r\n][\s\0-\x20]*)(?={_SIGN})")
 
 
 def cell(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    safe = _INSIDE.sub(r"\1'", text)
+    return f"'{safe}" if _FORMULA.match(text) else safe
 
 
 def begin(out: IO[str]) -> None:

@@ -1,13 +1,16 @@
 """What a call costs the database does not grow with what there is, and no call counts the history."""
 
 import re
+from uuid import UUID
 
 import pytest
 from django.db import connection as database
+from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 
 from connections.models import Account, Connection, FieldMapping
-from syncer.models import Hold, Link, SyncRun
+from syncer.audit.chain import Entry, append
+from syncer.models import Hold, Link, SyncLog, SyncRun
 from tests.api.desk import InMemory, Tool, tool
 from tests.api.test_matrix import EXPECTED
 from tests.engine.memory import MemoryApp
@@ -81,3 +84,35 @@ def test_no_call_counts_the_history(world: World) -> None:
         if method == "GET" and "{" not in filled and "mapping" not in filled:
             said = "\n".join(asked(agency, filled))
             assert not re.search(r"COUNT\([^;]*syncer_synclog", said, re.IGNORECASE), filled
+
+
+def test_a_client_s_history_takes_each_connection_s_newest_alone(world: World) -> None:
+    """Together they give what one question for all of them would, page by page, there and back."""
+    grow(world, 2)
+    for connection in Connection.objects.all():
+        with transaction.atomic():
+            entries = [Entry("key.rotated", "anna", connection=connection.code) for _ in range(7)]
+            append(connection.chain, entries, world.clock.now())
+    codes = list(Connection.objects.values_list("code", flat=True))
+    wanted = [f"{one.chain.name} {one.seq}" for one in entries_of(codes)]
+    mine = tool(world.connection.client)
+    seen: list[str] = []
+    back: list[str] = []
+    address = "sync-log/?page_size=6"
+    while address:
+        page = mine.get(address).json()
+        seen += [f"{row['chain']} {row['seq']}" for row in page["results"]]
+        last, address = page, page["next"]
+    assert seen == wanted
+    while last:
+        back = [f"{row['chain']} {row['seq']}" for row in last["results"]] + back
+        last = mine.get(last["previous"]).json() if last["previous"] else None
+    assert back == wanted
+    of_the_log = [sql for sql in asked(mine, "sync-log/") if 'FROM "syncer_synclog"' in sql]
+    assert len(of_the_log) == len(codes) + 1
+    assert all('"connection" = ' in sql for sql in of_the_log[:-1])
+    assert '"id" IN (' in of_the_log[-1]
+
+
+def entries_of(codes: list[UUID]) -> list[SyncLog]:
+    return list(SyncLog.objects.filter(connection__in=codes).select_related("chain").order_by("-pk"))
