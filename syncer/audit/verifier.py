@@ -63,11 +63,11 @@ def _checked(pack: Pack, key: str, kept: Sequence[Mapping[str, Any]]) -> list[st
         marks.add(str(one.get("name")), {name: one[name] for name in one if name != "name"}, kept=True)
     walk = PackWalk(pack, manifest, marks)
     walk.go()
-    _check_versions(pack, walk.versions)
+    without = _check_versions(pack, walk.versions)
     _check_files(pack, manifest)
     beside = sorted(set(pack.names) - set(manifest.files) - {MANIFEST})
     said += [f"Not part of the evidence: {', '.join(map(ascii, beside))}."] if beside else []
-    return said + walk.words() + marks.words()
+    return said + walk.words() + without + marks.words()
 
 
 # The manifest and the files
@@ -107,8 +107,9 @@ def check_file(pack: Pack, name: str, said: Mapping[str, Any]) -> None:
         raise Damage(name, "it is not as it was exported")
 
 
-def _check_versions(pack: Pack, named: Mapping[int, str]) -> None:
-    """Each configuration against its digest, and against what the log says of it."""
+def _check_versions(pack: Pack, named: Mapping[int, str]) -> list[str]:
+    """Each configuration against its digest, and against what the log says of it. A deleted connection has none left;
+    the digests in the log still bind them."""
     found = set()
     for place, version in pack.objects(VERSIONS):
         number, body, digest = version.get("number"), version.get("body"), version.get("digest")
@@ -120,6 +121,7 @@ def _check_versions(pack: Pack, named: Mapping[int, str]) -> None:
     lost = sorted(set(named) - found)
     if found and lost:
         raise Damage(VERSIONS, f"version {lost[0]} is missing")
+    return [f"The {len(lost)} configurations that it names are not in it, only their digests."] if lost else []
 
 
 # Checkpoints

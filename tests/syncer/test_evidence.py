@@ -369,6 +369,7 @@ def test_a_tampered_configuration_is_found() -> None:
     assert "versions.jsonl: it is not as it was exported" in str(verdict(good))
     bad = {**files, "versions.jsonl": f"{line}\n".replace("{}", '{"a":1}').replace('"{"a', '"{\\"a').encode()}
     assert "versions.jsonl line 1" in str(verdict(bad))
+    assert "The 1 configurations that it names are not in it" in words(files), "its connection is deleted"
     assert verdict(files) is None
 
 

@@ -103,6 +103,7 @@ def test_a_connection_s_configurations_and_runs_go_along_and_no_secret(acme: Off
     connection = acme.first_plan()
     files = sent(press(acme.browser, connection))
     assert verdict(files) is None
+    assert "are not in it" not in words(files)
     versions = [json.loads(line) for line in files[VERSIONS].splitlines()]
     assert [one["number"] for one in versions] == list(range(1, connection.version + 1))
     (run,) = [json.loads(line) for line in files[RUNS].splitlines()]
