@@ -15,7 +15,7 @@ from connections.forms.account import AccountForm, account_form
 from connections.forms.base import ServiceForm, asked
 from connections.models import Account
 from connections.oauth import begin_authorization
-from connections.tokens import waits_for_a_person
+from connections.tokens import client_of, waits_for_a_person
 from portal.clock import SYSTEM
 from syncer.connectors.base import App
 from syncer.connectors.registry import CONNECTORS, apps, calls_per_hour, connector_class
@@ -83,12 +83,10 @@ class AccountAdmin(ServiceAdmin):
         ]
 
     def about_client(self, request: HttpRequest, app: App) -> str:
-        return format_html(
-            "Leave these empty to use the portal's own OAuth client at {}. A client of your own there has to know this "
-            "redirect address: <code>{}</code>",
-            app.label,
-            callback_of(request),
-        )
+        ours = f"Leave these empty to use the portal's own OAuth client at {app.label}. Another has to know"
+        none = f"The portal has no OAuth client of its own at {app.label}: enter one that knows"
+        text = none if client_of(app, {}) is None else ours
+        return format_html("{} this redirect address: <code>{}</code>", text, callback_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.app in CONNECTORS)

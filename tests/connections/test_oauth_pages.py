@@ -80,11 +80,30 @@ def test_a_button_leads_to_the_app_and_back_to_the_account(rolodex: Desk, anna: 
     assert SyncLog.objects.get(kind="account.authorised").actor == "anna"
 
 
-def test_the_form_says_which_address_the_app_has_to_know(rolodex: Desk, anna: Browser) -> None:
+def test_the_form_says_which_address_the_app_has_to_know(rolodex: Desk, anna: Browser, settings: Any) -> None:
     add: Any = anna.get(f"{url('account')}?app=rolodex&client={rolodex.acme.pk}")
     change: Any = anna.get(url("account", rolodex.account()))
     for page in (add, change):
-        assert f"redirect address: <code>{BACK}</code>" in text_of(page)
+        assert f"Another has to know this redirect address: <code>{BACK}</code>" in text_of(page)
+    settings.GOOGLE_CLIENT_ID = ""
+    page = anna.get(f"{url('account')}?app=rolodex&client={rolodex.acme.pk}")
+    assert f"enter one that knows this redirect address: <code>{BACK}</code>" in text_of(page)
+
+
+def test_the_form_says_of_each_input_whether_it_is_set(rolodex: Desk, anna: Browser, settings: Any) -> None:
+    account = rolodex.account(OWN)
+
+    def kept() -> list[str]:
+        page: Any = anna.get(url("account", account))
+        fields = page.context["adminform"].form.fields
+        return [name for name, field in fields.items() if field.help_text.startswith("Set. Leave empty")]
+
+    assert kept() == ["client_id", "client_secret"]
+    rolodex.server.client_id, rolodex.server.client_secret = OWN["client_id"], OWN["client_secret"]
+    anna.get(rolodex.server.person_allows(press(anna, account)))
+    assert kept() == ["client_id", "client_secret", "refresh_token"]
+    settings.FIELD_ENCRYPTION_KEYS = ["A" * 43]
+    assert kept() == ["client_id", "client_secret", "refresh_token"]
 
 
 def test_half_a_client_is_said_at_its_field(rolodex: Desk, anna: Browser) -> None:
@@ -343,6 +362,6 @@ def test_the_whole_way_leaves_no_secret_behind(
     ours = [record for record in caplog.records if not record.name.startswith("tests")]
     shown |= {"log": "\n".join(formatter.format(record) for record in ours), "dump": out.getvalue(), **tables()}
     assert "account.failed" in shown["syncer_synclog"]
-    held = {name: [secret for secret in canaries if secret in text] for name, text in shown.items()}
+    held = {name: [secret for secret in canaries if secret in shown[name]] for name in shown}
     assert {name: secrets for name, secrets in held.items() if secrets} == {}
     assert all(secret not in repr(Credential.objects.all()[0].secrets) for secret in canaries)
