@@ -9,7 +9,6 @@ from django.views.decorators.http import require_GET
 from connections.admin.base import REFUSALS, ServiceAdmin, page_of, words
 from connections.models import Account, Authorization
 from connections.oauth import finish_authorization, take_authorization
-from connections.services import Refused
 from syncer.connectors.registry import connector_class
 
 CLOSE = "You can close this window."
@@ -22,8 +21,8 @@ def oauth_callback(request: HttpRequest) -> HttpResponse:
     session = request.session.session_key if request.user.is_authenticated else None
     try:
         taken = take_authorization(request.GET.get("state", ""), session or "")
-    except Refused as error:
-        answer = plain(request, "Not authorised", [str(error)], 400)
+    except REFUSALS as error:
+        answer = plain(request, "Not authorised", [words(error)], 400)
     else:
         finish = finish_in_admin if taken.session != "" else finish_alone
         answer = finish(request, taken)

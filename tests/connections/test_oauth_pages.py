@@ -231,6 +231,14 @@ def test_nothing_of_the_address_is_shown(rolodex: Desk) -> None:
     assert state not in text_of(page)
 
 
+def test_a_way_that_cannot_be_read_any_more_is_refused(rolodex: Desk, settings: Any) -> None:
+    back = rolodex.server.person_allows(link(rolodex.account()))
+    settings.FIELD_ENCRYPTION_KEYS = ["A" * 43]
+    page: Any = Browser().get(back)
+    assert page.status_code == 400
+    assert "cannot be read with any key" in text_of(page)
+
+
 @pytest.mark.parametrize("method", ["post", "put", "delete", "head", "options"])
 def test_only_a_browser_that_is_sent_back_has_an_effect(rolodex: Desk, method: str) -> None:
     back = rolodex.server.person_allows(link(rolodex.account()))
@@ -307,11 +315,13 @@ def test_a_renewal_is_no_other_version_of_the_account(rolodex: Desk) -> None:
 class Heard(Tool):
     """Remembers all that was answered."""
 
-    heard: tuple[str, ...] = ()
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.heard: list[str] = []
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         answer = super().call(method, path, body, **headers)
-        self.heard += (f"{answer.headers}\n{answer.content.decode()}",)
+        self.heard.append(f"{answer.headers}\n{answer.content.decode()}")
         return answer
 
 
@@ -336,7 +346,7 @@ def test_the_whole_way_leaves_no_secret_behind(
     rolodex.server.client_id, rolodex.server.client_secret = OWN["client_id"], OWN["client_secret"]
     agency = Heard(tool(None).key)
     ways.append(agency.post(f"accounts/{other.code}/authorize/").json()["url"])
-    agency.heard = ()
+    agency.heard.clear()
     backs.append(rolodex.server.person_allows(ways[1], user="ben"))
     pages += [Browser().get(backs[1]), Browser().get(backs[1])]
     rolodex.server.end_access()
@@ -359,8 +369,11 @@ def test_the_whole_way_leaves_no_secret_behind(
     shown = {f"page {number}": text_of(page) for number, page in enumerate(pages)}
     shown |= {f"answer {number}": text for number, text in enumerate(agency.heard)}
     formatter = logging.Formatter("%(levelname)s %(name)s: %(message)s")
-    ours = [record for record in caplog.records if not record.name.startswith("tests")]
-    shown |= {"log": "\n".join(formatter.format(record) for record in ours), "dump": out.getvalue(), **tables()}
+    shown |= {
+        "log": "\n".join(formatter.format(record) for record in caplog.records),
+        "dump": out.getvalue(),
+        **tables(),
+    }
     assert "account.failed" in shown["syncer_synclog"]
     held = {name: [secret for secret in canaries if secret in shown[name]] for name in shown}
     assert {name: secrets for name, secrets in held.items() if secrets} == {}
