@@ -44,11 +44,15 @@ def items_of(person: Person, mask: str) -> list[Item]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise Unreadable(f"Google shows {mask} in a form that is not known here.")
     own = [item for item in found if inner(item, "metadata", "source", "type") in (None, "CONTACT")]
-    return sorted(own, key=lambda item: not is_primary(item))
+    return sorted(own, key=rank)
 
 
-def is_primary(item: Item) -> bool:
-    return inner(item, "metadata", "primary") is True or inner(item, "metadata", "sourcePrimary") is True
+def rank(item: Item) -> tuple[bool, bool]:
+    """The primary item of the contact itself, which can be written, comes before the one that Google makes of all
+    sources."""
+    metadata = item.get("metadata")
+    said = metadata if isinstance(metadata, dict) else {}
+    return said.get("sourcePrimary") is not True, said.get("primary") is not True
 
 
 def sendable(mask: str, items: Items) -> list[dict[str, Any]]:
