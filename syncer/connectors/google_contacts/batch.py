@@ -162,23 +162,29 @@ class Batch:
     # Labels
 
     def _change_labels(self, drafts: Sequence[Draft]) -> None:
-        """One call for each label, for all contacts of the batch."""
+        """One call for each label, for all contacts of the batch; once more for those that could not leave it before
+        they were in another one."""
         for group in sorted({group for draft in drafts for group in (*draft.add, *draft.remove)}):
-            mine = [draft for draft in drafts if draft.result is None and group in (*draft.add, *draft.remove)]
-            if not mine:
-                continue
-            if self._sender.halted:
-                self._leave(mine)
-                continue
-            try:
-                self._modify(group, mine)
-            except Missing:
-                self._labels.forget()
-                settle(mine, WriteResult(Outcome.STALE, detail=LABEL_GONE))
-            except (Rejected, Stale):
-                settle(mine, WriteResult(Outcome.REFUSED, field=TAGS, detail=LABEL_REFUSED))
-            except ConnectorError as error:
-                self._sender.stop(mine, error)
+            self._change_label(group, [draft for draft in drafts if group in (*draft.add, *draft.remove)])
+        for group in sorted({group for draft in drafts for group in draft.stuck}):
+            self._change_label(group, [draft for draft in drafts if group in draft.stuck])
+
+    def _change_label(self, group: str, drafts: Sequence[Draft]) -> None:
+        mine = [draft for draft in drafts if draft.result is None]
+        if not mine:
+            return
+        if self._sender.halted:
+            self._leave(mine)
+            return
+        try:
+            self._modify(group, mine)
+        except Missing:
+            self._labels.forget()
+            settle(mine, WriteResult(Outcome.STALE, detail=LABEL_GONE))
+        except (Rejected, Stale):
+            settle(mine, WriteResult(Outcome.REFUSED, field=TAGS, detail=LABEL_REFUSED))
+        except ConnectorError as error:
+            self._sender.stop(mine, error)
 
     def _leave(self, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
@@ -191,7 +197,9 @@ class Batch:
         _, kept = self._client.modify_members(group, add, remove)
         for draft in drafts:
             draft.begun = True
-            if draft.name in kept:
+            if draft.name in kept and draft.add and group not in draft.stuck:
+                draft.stuck.append(group)
+            elif draft.name in kept:
                 draft.result = WriteResult(Outcome.REFUSED, field=TAGS, detail=LAST_LABEL)
 
     def _read_back(self, drafts: Sequence[Draft]) -> None:

@@ -35,8 +35,8 @@ PERHAPS: Final = "Google refused another contact of the same batch; whether this
 @dataclass
 class Draft:
     """A write on its way. `person` and `observed`: the contact as last read; `items`: the fields of it that change;
-    `add` and `remove`: groups; `expected`: the values that it should have then; `begun`: something of it is done;
-    `alone`: to be sent by itself."""
+    `add` and `remove`: groups, `stuck`: those it could not leave at first; `expected`: the values that it should have
+    then; `begun`: something of it is done; `alone`: to be sent by itself."""
 
     index: int
     write: Write
@@ -46,6 +46,7 @@ class Draft:
     items: dict[str, list[Item]] = field(default_factory=dict)
     add: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
     expected: Values = field(default_factory=dict)
     begun: bool = False
     alone: bool = False
