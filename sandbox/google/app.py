@@ -28,7 +28,8 @@ DIRECT: Final = "http://127.0.0.1/direct"
 
 class GoogleApp:
     """WSGI. One process, several Google users by their addresses, each with contacts of their own. State is in memory,
-    and in `state_file` where given; `log_file` gets a JSON line per request, without headers, query and body.
+    and in `state_file` where given; `log_file` gets a JSON line per request, without headers, query and body. A query
+    that is too long for an address may come as the body of a POST (X-HTTP-Method-Override), as with Google.
     `people_act` is called when a request has been carried out and its answer is not on its way yet."""
 
     def __init__(
@@ -120,6 +121,8 @@ class GoogleApp:
 
     def _logged(self, environ: dict[str, Any], method: str, path: str, body: bytes) -> Answer:
         query = environ.get("QUERY_STRING", "")
+        if "HTTP_X_HTTP_METHOD_OVERRIDE" in environ:
+            method, query, body = environ["HTTP_X_HTTP_METHOD_OVERRIDE"], body.decode("utf-8", "replace"), b""
         headers = {name[5:].replace("_", "-").lower(): text for name, text in environ.items() if name[:5] == "HTTP_"}
         status = 0
         try:
