@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.exchange import Wsgi
 from sandbox.google import Account as GoogleAccount
 from sandbox.google import GoogleApp, Seen, serve
 from syncer.connectors.base import Account, Meter, Observed, Operation, Page, Tokens, Value, Write, WriteResult
@@ -13,7 +14,9 @@ from syncer.connectors.google_contacts.fields import KNOWN, TAGS
 from syncer.connectors.google_contacts.wire import ASSUMED, Assumed
 from syncer.connectors.registry import Options
 from syncer.connectors.wire import World
+from tests.contract.google_spec import judged
 from tests.contract.salesmate import FakeClock
+from tests.needs import SPECS
 
 ALL = (*KNOWN, TAGS)
 ADA: dict[str, Any] = {
@@ -120,8 +123,20 @@ def bench(clock: FakeClock | None = None, **levers: Any) -> Iterator[Bench]:
     clock = clock or FakeClock()
     app = GoogleApp(clock, **{"feed_delay": 0, **NO_LIMIT, **levers})
     token = app.allow()["access_token"]
-    with serve(app) as url:
+    with as_described(app) as judge, serve(judge) as url:
         yield Bench(app, clock, url, token)
+
+
+@contextmanager
+def as_described(app: GoogleApp) -> Iterator[Wsgi]:
+    """The stand-in behind a judge, who minds each request of ours that Google's description of its API does not know;
+    without that description (tests that are about it say so), the stand-in alone."""
+    if not SPECS.is_dir():
+        yield app
+        return
+    judge = judged(app)
+    yield judge
+    assert judge.asked == []
 
 
 def whole_pass(google: GoogleContacts, cursor: str = "", names: Sequence[str] = ALL) -> list[Page]:

@@ -209,8 +209,9 @@ def test_a_token_that_cannot_be_had_is_said_and_nothing_was_written(google: Benc
 
 
 def test_an_account_without_tokens_is_misconfigured() -> None:
+    made = GoogleContacts(Account("google_contacts", {}, {}), Options(True, {"google_people": "http://127.0.0.1"}))
     with pytest.raises(Misconfigured):
-        GoogleContacts(Account("google_contacts", {}, {}), Options(True, {"google_people": "http://127.0.0.1"}))
+        made.check()
 
 
 def test_the_limit_of_a_minute_is_a_limit(google: Bench) -> None:

@@ -53,13 +53,11 @@ class Place:
 
 
 class Client:
-    """Raises Misconfigured at once for an account without access."""
+    """Every call raises Misconfigured for an account without access: one that has not been authorised yet."""
 
     def __init__(self, account: Account, options: Options, meter: Meter | None, assumed: Assumed, world: World) -> None:
-        if account.tokens is None:
-            raise Misconfigured(NOT_AUTHORISED)
         self.assumed, self.clock = assumed, world.clock
-        self._tokens: Tokens = account.tokens
+        self._tokens: Tokens | None = account.tokens
         self._base = options.urls["google_people"].rstrip("/")
         self._http = Http(
             headers={"Accept": "application/json"},
@@ -222,6 +220,8 @@ class Client:
         return self._once(method, path, params, body, self._access(refused=token))
 
     def _access(self, refused: str = "") -> str:
+        if self._tokens is None:
+            raise Misconfigured(NOT_AUTHORISED)
         try:
             return self._tokens.access(refused)
         except Transient as error:

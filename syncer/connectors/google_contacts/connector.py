@@ -47,10 +47,7 @@ WHO: Final = "Google did not say whose account this is. It is tried again later.
 
 
 class GoogleContacts:
-    """One Google account, with one book: all contacts that its user keeps.
-
-    Raises Misconfigured at once where the account has no access token.
-    """
+    """One Google account, with one book: all contacts that its user keeps."""
 
     app: ClassVar[App] = App(
         slug="google_contacts",
