@@ -2,21 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from sandbox.exchange import Answer
+
 SHELL: Final = b"<!DOCTYPE html><html><head><title>Salesmate</title></head><body><div id=app></div></body></html>"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`cut`: only half of the body is sent. `more`: further headers."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json; charset=utf-8"
-    cut: bool = False
-    more: tuple[tuple[str, str], ...] = ()
 
 
 class Failure(Exception):

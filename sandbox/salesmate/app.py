@@ -4,38 +4,23 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from portal.clock import Clock
+from sandbox.exchange import Answer, Seen, Start
 from sandbox.salesmate import schema, search, side_door
 from sandbox.salesmate.account import Account, NotFound
-from sandbox.salesmate.answers import AUTH, LINK, MISSING, OVER_LIMIT, Answer, Failure, page, success
+from sandbox.salesmate.answers import AUTH, LINK, MISSING, OVER_LIMIT, Failure, page, success
 from sandbox.salesmate.faults import AFTER, BEFORE
 from sandbox.salesmate.levers import Fault, Levers
 
 CONTACT = re.compile(r"/apis/contact/v4/([0-9]{1,18})")
 STATUS_WORDS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
 TIMES = ("createdAt", "lastModifiedAt", "deletedAt")
-Start = Callable[[str, list[tuple[str, str]]], object]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One request, as the access log keeps it. `headers` has lower-case names."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    status: int
-
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class SalesmateApp:

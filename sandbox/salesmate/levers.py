@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from sandbox import exchange
 from sandbox.salesmate.answers import OVER_LIMIT
 from sandbox.salesmate.faults import FAULTS
 from sandbox.salesmate.search import MOST_ROWS
@@ -46,26 +47,5 @@ class Levers:
         super().__setattr__(name, value)
 
 
-@dataclass
-class Fault:
-    """The next `times` requests with this method and this text in their path go wrong, after `skip` have gone well."""
-
-    kind: str
-    method: str = ""
-    path: str = ""
-    times: int = 1
-    skip: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in FAULTS:
-            raise ValueError(f"kind is one of {', '.join(sorted(FAULTS))}")
-
-    def strikes(self, method: str, path: str) -> bool:
-        """Is it this request's turn? Counts it."""
-        if self.times <= 0 or self.method not in ("", method) or self.path not in path:
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        self.times -= 1
-        return True
+class Fault(exchange.Fault):
+    kinds = FAULTS

@@ -11,6 +11,7 @@ from syncer.connectors.base import Account, App, Connector, Meter
 
 CONNECTORS = {
     "carddav": "syncer.connectors.carddav.connector.CardDav",
+    "google_contacts": "syncer.connectors.google_contacts.connector.GoogleContacts",
     "salesmate": "syncer.connectors.salesmate.connector.Salesmate",
 }
 

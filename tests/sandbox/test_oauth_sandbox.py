@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -105,7 +105,7 @@ def call() -> Iterator[Caller]:
     server = OAuthServer(
         clock, redirect_uris=[BACK], scopes={READ: "See contacts", WRITE: "Change contacts"}, users=["anna", "ben"]
     )
-    with serve(cast(Any, OAuthApp(server))) as base:
+    with serve(OAuthApp(server)) as base:
         yield Caller(server, clock, base)
 
 

@@ -1,4 +1,4 @@
-"""Serves the stand-in on the loopback interface: threaded, HTTP/1.1 with keep-alive, and able to hang up."""
+"""Serves a stand-in on the loopback interface: threaded, HTTP/1.1 with keep-alive, and able to hang up."""
 
 import os
 import socket
@@ -11,8 +11,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sandbox.salesmate.app import SalesmateApp
-from sandbox.salesmate.faults import Dropped, Reset, Silent
+from sandbox.exchange import Dropped, Reset, Silent, Wsgi
 
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
@@ -20,7 +19,7 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    app: SalesmateApp
+    app: Wsgi
 
     def answer(self) -> None:
         try:
@@ -40,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         sent: list[tuple[str, list[tuple[str, str]]]] = []
-        body = b"".join(self.app(self._environ(), lambda status, headers: sent.append((status, headers))))
+        body = b"".join(type(self).app(self._environ(), lambda status, headers: sent.append((status, headers))))
         status, headers = sent[0]
         code, _, words = status.partition(" ")
         self.send_response_only(int(code), words)
@@ -72,16 +71,16 @@ class Handler(BaseHTTPRequestHandler):
         """The access log is the app's."""
 
 
-def server(app: SalesmateApp, port: int = 0) -> ThreadingHTTPServer:
+def server(app: Wsgi, port: int = 0) -> ThreadingHTTPServer:
     """Bound to 127.0.0.1; port 0 takes any free one."""
-    handler = type("SalesmateHandler", (Handler,), {"app": app})
+    handler = type("AppHandler", (Handler,), {"app": staticmethod(app)})
     made = ThreadingHTTPServer(("127.0.0.1", port), handler)
     made.daemon_threads = True
     return made
 
 
 @contextmanager
-def serve(app: SalesmateApp, port: int = 0) -> Iterator[str]:
+def serve(app: Wsgi, port: int = 0) -> Iterator[str]:
     """The address of the running stand-in."""
     made = server(app, port)
     thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
