@@ -220,10 +220,16 @@ def test_masks_are_needed_and_checked(google: Googling) -> None:
 
 def test_unknown_parameters_are_refused(google: Googling) -> None:
     http, url = google.api._http, f"{google.url}/v1/people/me/connections?personFields=names"
-    for more in ("&fieldss=x", "&requestSyncToken=maybe", "&pageSize=few", "&sources=READ_SOURCE_TYPE_MOON"):
+    for more in (
+        "&fieldss=x",
+        "&requestSyncToken=maybe",
+        "&pageSize=few",
+        "&sources=READ_SOURCE_TYPE_MOON",
+        "&sortOrder=SIZE",
+    ):
         reply, _ = http.request(url + more)
         assert reply.status == 400, more
-    assert len(google.judge.asked) == 4
+    assert len(google.judge.asked) == 5
 
 
 def test_a_batch_get_tells_of_each(google: Googling) -> None:
