@@ -1,6 +1,7 @@
 """Listing connections of the stand-in: pages, full syncs, deltas, late feeds, tokens and their end."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -177,7 +178,7 @@ def test_a_sync_token_lives_for_seven_days_after_the_full_sync(google: Googling,
     later = google.synced(token)["nextSyncToken"]
     google.clock.advance(1)
     for old in (token, later):
-        code, _, message, details = refused(lambda old=old: google.synced(old))
+        code, _, message, details = refused(partial(google.synced, old))
         reasons = [detail.get("reason") for detail in details]
         assert (code, reasons) == {
             "gone": (410, []),
