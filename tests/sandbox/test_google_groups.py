@@ -149,6 +149,8 @@ def test_the_list_goes_on_and_syncs(google: Googling) -> None:
     told = [(each.get("name"), each["metadata"].get("deleted", False)) for each in delta["contactGroups"]]
     assert (told, delta["totalItems"]) == ([(None, True), ("New", False)], 2)
     assert refused(groups(google).list(syncToken="nonsense").execute)[0] == 400
+    of_people = google.synced()["nextSyncToken"]
+    assert refused(groups(google).list(syncToken=of_people).execute)[:2] == (400, "INVALID_ARGUMENT")
     google.app.levers.token_days = 0
     assert refused(groups(google).list(syncToken=token).execute)[3][0]["reason"] == "EXPIRED_SYNC_TOKEN"
 
