@@ -9,11 +9,12 @@ from connections.models.connection import SideName
 from connections.services import Refused
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import JSON, PORTAL, Entry, append
+from syncer.engine.cancelling import UNDER_WAY, asked_to_end, end_run, is_sending
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.replica import unite
-from syncer.engine.run import OPEN_PLAN, close_plan
+from syncer.engine.run import OPEN_PLAN, close_plan, has_row
 from syncer.leases import acquire
-from syncer.models import Book, Change, Hold, Link, Record, SyncRun
+from syncer.models import Book, Cancellation, Change, Hold, Link, Record, SyncRun
 from syncer.models.link import ENDED
 
 
@@ -105,6 +106,40 @@ def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
         rejected = Entry("plan.rejected", actor, header, connection=connection.code, run=run.code)
         close_plan(connection, run, SyncRun.Status.REJECTED, "rejected", actor, clock.now(), [rejected])
     return run
+
+
+def cancel(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
+    """End a run that is under way: at once where no worker is at it, else between two batches of writes, after what was
+    sent is settled (engine/cancelling.py). Raises Refused."""
+    connection = run.connection
+    keys = [connection.left_account.lease_key, connection.right_account.lease_key]
+    lease = acquire(keys, actor, timedelta(seconds=60), clock)
+    try:
+        with transaction.atomic():
+            if lease is not None:
+                lease.fence()
+            has_row(connection)
+            found = SyncRun.objects.filter(pk=run.pk).first()
+            if (problem := not_to_cancel(found)) != "" or found is None:
+                raise Refused(problem)
+            Cancellation.objects.create(connection=connection, run=found, actor=actor, at=clock.now())
+            if found.status == SyncRun.Status.QUEUED or (lease is not None and not is_sending(found)):
+                end_run(connection, found, actor, clock.now())
+            else:
+                queue(connection)
+    finally:
+        if lease is not None:
+            lease.release()
+    return found
+
+
+def not_to_cancel(run: SyncRun | None) -> str:
+    """Why a run cannot be cancelled; in a transaction that has the connection's row."""
+    if run is not None and run.status in OPEN_PLAN:
+        return "This plan waits for an answer, and nothing is being written. Reject it instead."
+    if run is None or run.status not in UNDER_WAY:
+        return "This run has ended already."
+    return "This run was cancelled already; it ends after what was sent is settled." if asked_to_end(run) else ""
 
 
 def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:

@@ -153,7 +153,7 @@ class RunFilter(django_filters.FilterSet):
 @extend_schema_view(list=extend_schema(summary="The runs, newest first"), retrieve=extend_schema(summary="One run"))
 class RunView(Lists, Shows):
     serializer_class = RunBody
-    queryset = SyncRun.objects.select_related("connection")
+    queryset = SyncRun.objects.select_related("connection__left_account", "connection__right_account")
     filterset_class = RunFilter
     pagination_class = NewestFirst
     paged = frozenset({"list", "changes"})
@@ -161,6 +161,7 @@ class RunView(Lists, Shows):
     scopes = {
         **dict.fromkeys(["list", "retrieve", "changes"], (READ,)),
         **dict.fromkeys(["approve", "reject"], (APPROVE,)),
+        "cancel": (SYNC,),
     }
 
     @extend_schema(summary="What it does or would do, contact by contact", responses=ChangeBody(many=True))
@@ -179,6 +180,15 @@ class RunView(Lists, Shows):
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.shown(services.reject(self.acted_on(), self.actor))
+
+    @extend_schema(
+        summary="End it. Where a worker is at it, it ends as soon as what was sent is settled",
+        request=None,
+        responses=RunBody,
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.shown(services.cancel(self.acted_on(), self.actor))
 
 
 # Contacts

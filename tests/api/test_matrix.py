@@ -61,6 +61,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "GET runs/{code}/changes/": READ,
     "POST runs/{code}/approve/": APPROVE,
     "POST runs/{code}/reject/": APPROVE,
+    "POST runs/{code}/cancel/": SYNC,
     "GET links/": READ,
     "GET links/{code}/": READ,
     "GET links/{code}/explain/": READ,
