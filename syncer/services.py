@@ -68,8 +68,7 @@ def approve(run: SyncRun, actor: str, digest: str = "", clock: Clock = SYSTEM) -
         raise Refused("The connection was edited since this plan was made. Plan again.")
     if (clock.now() - run.queued_at).days >= 7:
         raise Refused("This plan is older than seven days. Plan again.")
-    if digest and digest != run.plan_digest:
-        raise Refused("This is not the plan that you looked at. Load it again.")
+    seen(run, digest)
     try:
         release(run, connection, actor, clock)
     except IntegrityError as error:
@@ -95,11 +94,20 @@ def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> N
         append(connection.chain, entries, clock.now())
 
 
-def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
-    """Do not carry the plan out; the connection pauses, so that the same plan does not come back at once."""
+def seen(run: SyncRun, digest: str) -> None:
+    """Raises Refused where the plan is another than the caller looked at; without a digest any will do."""
+    if digest not in ("", run.plan_digest):
+        raise Refused("This is not the plan that you looked at. Load it again.")
+
+
+def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM, digest: str = "") -> SyncRun:
+    """Do not carry the plan out; the connection pauses, so that the same plan does not come back at once. Raises
+    Refused."""
+    seen(run, digest)
     connection = run.connection
     with transaction.atomic():
-        if not SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN).update(status=SyncRun.Status.REJECTED):
+        open_still = SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN, plan_digest=run.plan_digest)
+        if not open_still.update(status=SyncRun.Status.REJECTED):
             raise Refused("This plan is not open any more.")
         Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
         header: dict[str, JSON] = {"digest": run.plan_digest}
@@ -177,8 +185,9 @@ def choices_of(hold: Hold) -> list[str]:
     return ["accept"] if hold.kind in ACCEPTED else []
 
 
-def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clock = SYSTEM) -> None:
-    """Answer a hold with one of its choices; `record_id` is the app's id of the contact for "this". Raises Refused."""
+def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clock = SYSTEM, digest: str = "") -> None:
+    """Answer a hold with one of its choices; `record_id` is the app's id of the contact for "this", `digest` the plan
+    that the caller looked at. Raises Refused."""
     possible = choices_of(hold)
     if choice not in possible:
         ends = "It ends when its cause does: see `data` for the reason." if not possible else ""
@@ -192,7 +201,10 @@ def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clo
         plan = SyncRun.objects.filter(connection=hold.connection, status__in=OPEN_PLAN).first()
         if plan is None:
             raise Refused("The plan is not open any more.")
-        (approve(plan, actor, clock=clock) if choice == "approve" else reject(plan, actor, clock))
+        if choice == "approve":
+            approve(plan, actor, digest, clock)
+        else:
+            reject(plan, actor, clock, digest)
 
 
 def resolve_create(hold: Hold, choice: str, actor: str, record: Record | None = None, clock: Clock = SYSTEM) -> None:

@@ -12,6 +12,7 @@ from connections.forms import reading
 from connections.forms.account import AccountForm, account_form
 from connections.forms.base import ServiceForm, asked
 from connections.models import Account
+from connections.numbers import whole_number
 from portal.clock import SYSTEM
 from syncer.connectors.base import App
 from syncer.connectors.registry import CONNECTORS, apps, calls_per_hour, connector_class
@@ -50,12 +51,13 @@ class AccountAdmin(ServiceAdmin):
     def choose_app(self, request: HttpRequest) -> HttpResponse:
         if asked(request, "app"):
             messages.error(request, "There is no such app. Choose one of these.")
+        client = whole_number(asked(request, "client"))
         context = {
             **self.admin_site.each_context(request),
             "title": "Add account: which app?",
             "opts": self.opts,
             "apps": apps(),
-            "query": f"&client={asked(request, 'client')}" if asked(request, "client").isdecimal() else "",
+            "query": f"&client={client}" if client is not None else "",
         }
         return TemplateResponse(request, "admin/counterpart/choose_app.html", context)
 

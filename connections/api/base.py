@@ -22,6 +22,7 @@ from connections.api.paging import Pages
 from connections.api.parsing import LARGEST, StrictJSON
 from connections.api.throttling import PerKey
 from connections.models import ApiAnswer, ApiKey, Client
+from connections.numbers import whole_number
 from portal.clock import SYSTEM
 from syncer.audit.format import canonical
 
@@ -87,7 +88,7 @@ class Api(GenericViewSet[Any]):
     def raw_body(self, request: Request) -> bytes:
         """Read here once: the parser takes it from there."""
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > LARGEST:
+        if (size := whole_number(length)) is None or size > LARGEST:
             raise Problem(413, "The body is larger than this call takes.")
         raw: bytes = request._request.body
         return raw

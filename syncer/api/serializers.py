@@ -260,6 +260,7 @@ class HoldBody(Body):
 class ResolveBody(Body):
     resolution = Text(max_length=20)
     record = Text(required=False, max_length=500, help_text="For `this`: the app's id of the contact.")
+    digest = Text(required=False, max_length=64, help_text="For `approve` and `reject`: only if it is this plan.")
 
 
 class VerifyBody(Body):

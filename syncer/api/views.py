@@ -270,7 +270,7 @@ class HoldView(Lists, Shows):
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         hold, given = self.get_object(), as_input(ResolveBody, request)
-        services.resolve(hold, given["resolution"], self.actor, given.get("record", ""))
+        services.resolve(hold, given["resolution"], self.actor, given.get("record", ""), digest=given.get("digest", ""))
         return self.shown(self.get_object())
 
 
@@ -338,6 +338,8 @@ class LogView(Lists):
         if request.method != "GET":
             raise MethodNotAllowed(str(request.method))
         since, until = self.moment("since"), self.moment("until")
+        if since is not None and until is not None and since >= until:
+            raise Problem(400, "Look at: until.", {"until": ["It is not later than since."]})
         pack = evidence.prepare(self.chain(), self.actor, since, until, values=True, clock=SYSTEM)
         named = {"Content-Disposition": f'attachment; filename="{pack.file_name}"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(pack.chunks(), content_type="application/zip", headers=named)
