@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS = {
         "ChangeState": "syncer.models.Change.State",
         "HoldKind": "syncer.models.Hold.Kind",
         "EntryKind": "syncer.models.log.Kind",
+        "Side": "connections.models.Rule.Source",
     },
 }
 

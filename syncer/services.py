@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
-from connections.models import Connection
+from connections.models import Client, ConfigVersion, Connection
 from connections.models.connection import SideName
 from connections.services import Refused
 from portal.clock import SYSTEM, Clock
@@ -16,6 +17,8 @@ from syncer.engine.run import OPEN_PLAN, close_plan, has_row
 from syncer.leases import acquire
 from syncer.models import Book, Cancellation, Change, Hold, Link, Record, SyncRun
 from syncer.models.link import ENDED
+
+ELSE = "This client wants four eyes: somebody else approves it."
 
 
 def queue(connection: Connection) -> None:
@@ -69,12 +72,28 @@ def approve(run: SyncRun, actor: str, digest: str = "", clock: Clock = SYSTEM) -
     if (clock.now() - run.queued_at).days >= 7:
         raise Refused("This plan is older than seven days. Plan again.")
     seen(run, digest)
+    four_eyes(run, actor)
     try:
         release(run, connection, actor, clock)
     except IntegrityError as error:
         raise Refused("A run of this connection is under way. Wait until it has ended, then approve.") from error
     run.refresh_from_db()
     return run
+
+
+def four_eyes(run: SyncRun, actor: str) -> None:
+    """Where the client wants it, who changed the configuration since a plan was last let through, or asked for this
+    one, does not let it through. An API key is somebody of its own. Raises Refused."""
+    if not Client.objects.filter(connections=run.connection_id, four_eyes=True).exists():
+        return
+    before = SyncRun.objects.filter(connection=run.connection_id, released=True).exclude(pk=run.pk)
+    since = before.aggregate(version=Max("version"))["version"] or 0
+    versions = ConfigVersion.objects.filter(connection=run.connection_id, number__gt=since, number__lte=run.version)
+    own = versions.filter(author=actor).first()
+    if own is not None:
+        raise Refused(f"You made version {own.number} of the configuration, which this plan carries out. {ELSE}")
+    if run.trigger == "person" and run.actor == actor:
+        raise Refused(f"You asked for this plan. {ELSE}")
 
 
 def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> None:
@@ -109,7 +128,7 @@ def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM, digest: str = "") ->
         open_still = SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN, plan_digest=run.plan_digest)
         if not open_still.update(status=SyncRun.Status.REJECTED):
             raise Refused("This plan is not open any more.")
-        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
+        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED, updated_at=clock.now())
         header: dict[str, JSON] = {"digest": run.plan_digest}
         rejected = Entry("plan.rejected", actor, header, connection=connection.code, run=run.code)
         close_plan(connection, run, SyncRun.Status.REJECTED, "rejected", actor, clock.now(), [rejected])
@@ -166,7 +185,7 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
 
 def claim(hold: Hold, now: datetime) -> None:
     """Of two who answer a question at once only the first does. Raises Refused."""
-    if Hold.objects.filter(pk=hold.pk, resolved__isnull=True).update(resolved=now) != 1:
+    if Hold.objects.filter(pk=hold.pk, resolved__isnull=True).update(resolved=now, updated_at=now) != 1:
         raise Refused("This question was answered already.")
 
 

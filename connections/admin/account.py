@@ -126,6 +126,8 @@ class AccountAdmin(ServiceAdmin):
 
     def update(self, request: HttpRequest, form: AccountForm) -> None:
         account = Account.objects.get(pk=form.instance.pk)
+        if account.edition != form.instance.edition:
+            raise services.Overtaken
         settings = form.values(form.about.settings)
         credentials = form.values(form.about.credentials)
         moved = any(account.settings.get(name, "") != value for name, value in settings.items())

@@ -1,6 +1,7 @@
 """What all calls share: keys and scopes, the borders of clients, repeated requests, versions by ETag."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -116,6 +117,17 @@ class Api(GenericViewSet[Any]):
         claimed = self.claimed
         if claimed is not None:
             found.add_post_render_callback(lambda done: idempotency.keep(claimed, done, done.content))
+        return found
+
+    def moment(self, name: str) -> datetime | None:
+        """A time of the address. Raises Problem."""
+        given = self.request.query_params.get(name)
+        try:
+            found = datetime.fromisoformat(given).astimezone(UTC) if given is not None else None
+        except (ValueError, OverflowError):
+            found = None
+        if given is not None and found is None:
+            raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
         return found
 
     # Whose

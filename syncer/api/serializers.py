@@ -252,6 +252,7 @@ class HoldBody(Body):
     resolved = Moment(read_only=True, allow_null=True)
     resolution = serializers.CharField(read_only=True)
     resolver = serializers.CharField(read_only=True)
+    updated = Moment(read_only=True, source="updated_at")
 
     def get_choices(self, hold: Hold) -> list[str]:
         return choices_of(hold)

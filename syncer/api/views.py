@@ -1,6 +1,6 @@
 """How connections run, and the record of it. Thin: each act is a service of syncer/."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -240,6 +240,7 @@ class LinkView(Lists, Shows):
 class HoldFilter(django_filters.FilterSet):
     connection = django_filters.UUIDFilter(method="of", help_text="The code of a connection: its own and its books'")
     kind = django_filters.ChoiceFilter(choices=Hold.Kind.choices)
+    updated_since = Moment(field_name="updated_at", lookup_expr="gte", help_text="Opened, changed or resolved since")
     open = django_filters.ChoiceFilter(choices=[("true", "Open"), ("false", "Resolved")], method="is_open")
 
     def is_open(self, rows: Any, name: str, value: str) -> Any:
@@ -343,17 +344,6 @@ class LogView(Lists):
         pack = evidence.prepare(self.chain(), self.actor, since, until, values=True, clock=SYSTEM)
         named = {"Content-Disposition": f'attachment; filename="{pack.file_name}"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(pack.chunks(), content_type="application/zip", headers=named)
-
-    def moment(self, name: str) -> datetime | None:
-        """A time of the address. Raises Problem."""
-        given = self.request.query_params.get(name)
-        try:
-            found = datetime.fromisoformat(given).astimezone(UTC) if given is not None else None
-        except (ValueError, OverflowError):
-            found = None
-        if given is not None and found is None:
-            raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
-        return found
 
     def chain(self) -> str:
         """The log that is asked for. Raises Http404 for what is not there or another client's."""

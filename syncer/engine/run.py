@@ -458,7 +458,7 @@ def block(slice: Slice, connection: Connection, limited: RateLimited) -> datetim
     until = slice.now() + timedelta(seconds=min(max(seconds, 1), 24 * 3600))
     account = account_of(connection, limited)
     if account is not None:
-        Account.objects.filter(pk=account.pk).update(blocked_until=until)
+        Account.objects.filter(pk=account.pk).update(blocked_until=until, updated_at=slice.now())
     return until
 
 
@@ -475,9 +475,11 @@ def needs_authorization(slice: Slice, connection: Connection, error: ConnectorEr
     if account is None:
         return
     now = slice.now()
+    told = {"status": Account.Status.NEEDS_AUTHORIZATION, "status_text": clean_text(str(error)), "checked_at": now}
     with transaction.atomic():
-        Account.objects.filter(pk=account.pk).update(
-            status=Account.Status.NEEDS_AUTHORIZATION, status_text=clean_text(str(error)), checked_at=now
-        )
+        # Not of an account that somebody gave new credentials meanwhile: the error was about the old ones.
+        same = Account.objects.filter(pk=account.pk, edition=account.edition)
+        if same.update(**told, updated_at=now) != 1:
+            return
         header = {"account": str(account.code), "app": account.app, "error": type(error).__name__}
         append("portal", [Entry("account.failed", "system", header)], now)
