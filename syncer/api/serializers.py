@@ -13,7 +13,7 @@ from connections.models import Connection
 from syncer.attention import attention
 from syncer.models import Change, Hold, Link, SyncLog, SyncRun
 from syncer.models.log import Kind
-from syncer.services import choices_of
+from syncer.services import choices_of, could_be_it
 
 SIDE = [("left", "Left"), ("right", "Right")]
 VALUES = {"type": "object", "additionalProperties": True}
@@ -256,6 +256,25 @@ class HoldBody(Body):
 
     def get_choices(self, hold: Hold) -> list[str]:
         return choices_of(hold)
+
+
+class CandidateBody(Body):
+    """A contact that may be the one that was created: `record` is what `this` takes."""
+
+    record = serializers.CharField(read_only=True, source="remote_id")
+    values = ValuesField(read_only=True)
+    first_seen = Moment(read_only=True, source="first_seen_at")
+
+
+class OneHoldBody(HoldBody):
+    candidates = serializers.SerializerMethodField(
+        help_text="Where nobody knows whether it was created: who came since and is in no pair, newest first."
+    )
+
+    @extend_schema_field(CandidateBody(many=True))
+    def get_candidates(self, hold: Hold) -> Any:
+        asked = hold.kind == Hold.Kind.CREATE_UNKNOWN and hold.resolved is None
+        return CandidateBody(could_be_it(hold) if asked else [], many=True).data
 
 
 class ResolveBody(Body):

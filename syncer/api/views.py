@@ -33,6 +33,7 @@ from syncer.api.serializers import (
     HealthBody,
     HoldBody,
     LinkBody,
+    OneHoldBody,
     ResolveBody,
     RunBody,
     RunningConnectionBody,
@@ -254,20 +255,25 @@ class HoldFilter(django_filters.FilterSet):
 
 @extend_schema(tags=["holds"])
 @extend_schema_view(
-    list=extend_schema(summary="What waits for a person, newest first"), retrieve=extend_schema(summary="One question")
+    list=extend_schema(summary="What waits for a person, newest first", responses=HoldBody(many=True)),
+    retrieve=extend_schema(summary="One question, with the contacts that could be its answer"),
 )
 class HoldView(Lists, Shows):
-    serializer_class = HoldBody
+    serializer_class = OneHoldBody
     queryset = Hold.objects.select_related("connection", "book__account", "link")
     filterset_class = HoldFilter
     pagination_class = NewestFirst
     scopes = {**dict.fromkeys(["list", "retrieve"], (READ,)), "resolve": (APPROVE,)}
 
+    def get_serializer_class(self) -> Any:
+        """In lists without `candidates`, which are looked for one by one."""
+        return HoldBody if self.action == "list" else OneHoldBody
+
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         client = self.key.client_id
         return rows if client is None else rows.filter(Q(connection__client=client) | Q(book__account__client=client))
 
-    @extend_schema(summary="Answer it with one of its choices", request=ResolveBody, responses=HoldBody)
+    @extend_schema(summary="Answer it with one of its choices", request=ResolveBody, responses=OneHoldBody)
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         hold, given = self.get_object(), as_input(ResolveBody, request)
