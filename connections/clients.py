@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from connections.models import Client, Membership
-from connections.services import Refused
+from connections.services import Overtaken, Refused
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import PORTAL, Entry, append
 
+FIELDS = ("name", "slug", "four_eyes")
 NOT_ONESELF = "Nobody gives themselves a role: ask another administrator."
 
 
@@ -24,18 +25,34 @@ class Member:
     values: str = Membership.Values.MASKED
 
 
-def save_client(client: Client, actor: str, members: Sequence[Member] | None = None, clock: Clock = SYSTEM) -> Client:
-    """Add or change a client; `members`, where given, become exactly its members. Raises Refused and
-    ValidationError."""
+def stored(client: Client) -> dict[str, Any]:
+    """What can be changed of a client, as it is loaded."""
+    return {name: getattr(client, name) for name in FIELDS}
+
+
+def save_client(
+    client: Client,
+    actor: str,
+    members: Sequence[Member] | None = None,
+    clock: Clock = SYSTEM,
+    seen: Mapping[str, Any] | None = None,
+) -> Client:
+    """Add or change a client; `members`, where given, become exactly its members. `seen` is what `stored` said when the
+    caller loaded it. Raises Refused, ValidationError, and Overtaken where it is not so any more."""
     if members is not None and len({(one.user_id, one.role) for one in members}) != len(members):
         raise ValidationError("Somebody has the same role twice. Keep one of the two lines.")
     old = Client.objects.filter(pk=client.pk).first() if client.pk is not None else None
     client.full_clean()
     with transaction.atomic():
         entries: list[Entry] = []
-        if old is None or (old.name, old.slug) != (client.name, client.slug):
+        if old is None:
             client.save()
-            entries.append(entry("config.changed", actor, client, {"created": old is None}))
+            entries.append(entry("config.changed", actor, client, {"created": True, "four_eyes": client.four_eyes}))
+        elif stored(old) != stored(client):
+            changed = Client.objects.filter(pk=client.pk, **(stored(old) if seen is None else seen))
+            if changed.update(**stored(client)) != 1:
+                raise Overtaken
+            entries.append(entry("config.changed", actor, client, {"created": False, "four_eyes": client.four_eyes}))
         if members is not None:
             entries += changed_members(client, actor, members)
         append(PORTAL, entries, clock.now())

@@ -44,7 +44,7 @@ PARTS = (
     Part("The client and its members", ("connections.client",), Right.LOOK, Right.LOOK, Right.LOOK),
     Part("Accounts; authorise, check again", ("connections.account",), Right.SET_UP, Right.LOOK, Right.LOOK),
     Part(
-        "Connections, mappings, rules; activate, pause, resume, sync, plan",
+        "Connections, mappings, rules; activate, pause, resume, sync, plan, cancel",
         ("connections.connection", "connections.fieldmapping", "connections.rule"),
         Right.SET_UP,
         Right.LOOK,

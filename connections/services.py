@@ -104,7 +104,8 @@ def create_account(
     share = {} if api_share is None else {"api_share": api_share}
     about = connector_class(app).app
     text = not_authorised(about) if waits_for_a_person(about, credentials) else ""
-    account = Account(client=client, app=app, label=label.strip(), settings=clean, status_text=text, **share)
+    named = {"label": label.strip(), "status_text": text, "updated_at": clock.now()}
+    account = Account(client=client, app=app, settings=clean, **named, **share)
     check_label(account)
     account.full_clean()
     with transaction.atomic():
@@ -125,7 +126,8 @@ def update_account(
     clock: Clock = SYSTEM,
 ) -> Account:
     """Change what is given; a credential left out or empty stays. New credentials need a new check, and new settings
-    new credentials: what is stored is sent nowhere but where it was meant to go."""
+    new credentials: what is stored is sent nowhere but where it was meant to go. Raises ValidationError, and Overtaken
+    where somebody changed the account since the caller loaded it."""
     given = {name: value for name, value in (credentials or {}).items() if value != ""}
     refuse_to_move(account, settings, given)
     secrets = {**kept_secrets(account, given), **given}
@@ -145,12 +147,22 @@ def update_account(
         if given or settings is not None:
             account.status, account.status_text = Account.Status.NEEDS_AUTHORIZATION, "not checked since it was changed"
             changed += ["status", "status_text"]
-        account.save(update_fields=changed)
+        take(account)
+        account.updated_at = clock.now()
+        account.save(update_fields=[*changed, "updated_at"])
         if given:
             Credential.store(account, secrets)
         portal_entry("config.changed", actor, account, {"credentials": sorted(given)}, clock)
     forget(account)
     return account
+
+
+def take(account: Account) -> None:
+    """Of two who change an account at once only the first does; in the caller's transaction. Raises Overtaken."""
+    mine = Account.objects.filter(pk=account.pk, edition=account.edition)
+    if mine.update(edition=account.edition + 1) != 1:
+        raise Overtaken
+    account.edition += 1
 
 
 def refuse_to_move(account: Account, settings: Mapping[str, str] | None, given: Mapping[str, str]) -> None:
@@ -203,7 +215,8 @@ def secrets_in_plain_sight(settings: Mapping[str, str], credentials: Mapping[str
 
 def check_account(account: Account, actor: str, connect_to: Connect = connector_of, clock: Clock = SYSTEM) -> Identity:
     """Ask the app who we are, and remember it. Another login than before is another account: refused. Raises
-    ConnectorError or Refused; the account then says why."""
+    ConnectorError or Refused; the account then says why. Where it was changed while the app was asked nothing is
+    remembered: Refused."""
     try:
         identity = asked_by_a_person(account, connect_to, clock).check()
         if account.identity not in ("", identity.key):
@@ -226,9 +239,12 @@ def check_account(account: Account, actor: str, connect_to: Connect = connector_
 
 
 def checked(account: Account, actor: str, kind: str, status: str, text: str, identity: str, clock: Clock) -> None:
+    """Remember an answer of the app. Raises Refused where the account is not any more what the app was asked about."""
+    now = clock.now()
     with transaction.atomic():
-        values = {"status": status, "status_text": text, "identity": identity, "checked_at": clock.now()}
-        Account.objects.filter(pk=account.pk).update(**values)
+        values = {"status": status, "status_text": text, "identity": identity, "checked_at": now, "updated_at": now}
+        if Account.objects.filter(pk=account.pk, edition=account.edition).update(**values) != 1:
+            raise Refused("The account was changed while the app was asked. Check it again.")
         for name, value in values.items():
             setattr(account, name, value)
         portal_entry(kind, actor, account, {}, clock, {"text": text, "identity": identity})
@@ -240,6 +256,7 @@ def delete_account(account: Account, actor: str, clock: Clock = SYSTEM) -> None:
         names = ", ".join(connection.name for connection in used)
         raise Refused(f"{account} is used by {names}. Remove or change that first.")
     with transaction.atomic():
+        take(account)
         portal_entry("config.changed", actor, account, {"deleted": True}, clock)
         account.delete()
 
@@ -323,6 +340,7 @@ def create_connection(
         left_book=left_book,
         right_account=right_account,
         right_book=right_book,
+        updated_at=clock.now(),
         **options,
     )
     check_connection(connection)
@@ -417,22 +435,26 @@ def set_state(connection: Connection, actor: str, state: str, clock: Clock) -> N
     with transaction.atomic():
         connection.state = state
         connection.next_run_at = clock.now() if state == Connection.State.ACTIVE else connection.next_run_at
-        connection.save(update_fields=["state", "next_run_at"])
+        connection.updated_at = clock.now()
+        connection.save(update_fields=["state", "next_run_at", "updated_at"])
         note(connection, actor, {"state": state}, clock)
 
 
-def delete_connection(connection: Connection, actor: str, clock: Clock = SYSTEM) -> None:
-    """Its history stays in the audit trail."""
+def delete_connection(connection: Connection, actor: str, clock: Clock = SYSTEM, seen: int | None = None) -> None:
+    """Its history stays in the audit trail. `seen` as in `update_connection`. Raises Refused, Overtaken."""
     try:
-        remove(connection, actor, clock)
+        remove(connection, actor, clock, seen)
     except (IntegrityError, OperationalError) as error:
         raise Refused("A run of this connection is under way. Pause it, wait a minute, and try again.") from error
 
 
-def remove(connection: Connection, actor: str, clock: Clock) -> None:
+def remove(connection: Connection, actor: str, clock: Clock, seen: int | None) -> None:
     with transaction.atomic():
         # The row is ours from here on: a worker that is about to send waits, and then finds nothing to send for.
-        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
+        row = Connection.objects.filter(pk=connection.pk)
+        row = row if seen is None else row.filter(version=seen)
+        if row.update(state=Connection.State.PAUSED) != 1 and seen is not None:
+            raise Overtaken
         if connection.runs.filter(changes__state="sending").exists():
             raise Refused(
                 "A write is under way whose outcome is not known yet. Pause the connection and try again later."
@@ -517,17 +539,22 @@ def save_rule(
         raise ValidationError(problems)
     rule.full_clean()
     with transaction.atomic():
-        rule.save()
-        rule.conditions.all().delete()
-        rule.actions.all().delete()
-        for condition in conditions:
-            condition.pk, condition.rule = None, rule
-            condition.save()
-        for action in actions:
-            action.pk, action.rule = None, rule
-            action.save()
+        store_rule(rule, conditions, actions)
         save_version(connection, actor, "rules", clock)
     return rule
+
+
+def store_rule(rule: Rule, conditions: Sequence[Condition], actions: Sequence[Action]) -> None:
+    """In place of what it had, in the caller's transaction."""
+    rule.save()
+    rule.conditions.all().delete()
+    rule.actions.all().delete()
+    for condition in conditions:
+        condition.pk, condition.rule = None, rule
+        condition.save()
+    for action in actions:
+        action.pk, action.rule = None, rule
+        action.save()
 
 
 def delete_rule(rule: Rule, actor: str, clock: Clock = SYSTEM) -> None:
@@ -586,7 +613,9 @@ def save_version(
     number = connection.version + 1
     keep = reviewed and connection.reviewed_version == connection.version
     updated = Connection.objects.filter(pk=connection.pk, version=connection.version).update(
-        version=number, reviewed_version=number if keep else connection.reviewed_version
+        version=number,
+        reviewed_version=number if keep else connection.reviewed_version,
+        updated_at=clock.now(),
     )
     if updated != 1:
         raise Overtaken

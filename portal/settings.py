@@ -196,6 +196,8 @@ REST_FRAMEWORK = {
 }
 # Calls of one API key, counted in the shared cache.
 API_RATE = env.str("API_RATE", "600/minute")
+# The description of the API, which is open to anybody and takes a moment to write: by address.
+API_DOCS_RATE = env.str("API_DOCS_RATE", "30/minute")
 SPECTACULAR_SETTINGS = {
     "TITLE": "Counterpart",
     "VERSION": "1",
@@ -218,6 +220,7 @@ SPECTACULAR_SETTINGS = {
         "ChangeState": "syncer.models.Change.State",
         "HoldKind": "syncer.models.Hold.Kind",
         "EntryKind": "syncer.models.log.Kind",
+        "Side": "connections.models.Rule.Source",
     },
 }
 

@@ -12,7 +12,8 @@ from portal.clock import SYSTEM, Clock
 from syncer.audit import checkpoint
 from syncer.audit.chain import JSON, PORTAL, Entry, append
 from syncer.audit.checkpoint import Behind
-from syncer.engine.run import OPEN_PLAN, UNDER_WAY, close_plan
+from syncer.engine.cancelling import UNDER_WAY
+from syncer.engine.run import OPEN_PLAN, close_plan
 from syncer.models import Book, LogCheckpoint, Side, SyncRun
 from syncer.models.log import Kind
 

@@ -3,18 +3,22 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
-from connections.models import Connection
+from connections.models import Client, ConfigVersion, Connection
 from connections.models.connection import SideName
 from connections.services import Refused
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import JSON, PORTAL, Entry, append
+from syncer.engine.cancelling import UNDER_WAY, asked_to_end, end_run, is_sending
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.replica import unite
-from syncer.engine.run import OPEN_PLAN, close_plan
+from syncer.engine.run import OPEN_PLAN, close_plan, has_row
 from syncer.leases import acquire
-from syncer.models import Book, Change, Hold, Link, Record, SyncRun
+from syncer.models import Book, Cancellation, Change, Hold, Link, Record, SyncRun
 from syncer.models.link import ENDED
+
+ELSE = "This client wants four eyes: somebody else approves it."
 
 
 def queue(connection: Connection) -> None:
@@ -67,14 +71,29 @@ def approve(run: SyncRun, actor: str, digest: str = "", clock: Clock = SYSTEM) -
         raise Refused("The connection was edited since this plan was made. Plan again.")
     if (clock.now() - run.queued_at).days >= 7:
         raise Refused("This plan is older than seven days. Plan again.")
-    if digest and digest != run.plan_digest:
-        raise Refused("This is not the plan that you looked at. Load it again.")
+    seen(run, digest)
+    four_eyes(run, actor)
     try:
         release(run, connection, actor, clock)
     except IntegrityError as error:
         raise Refused("A run of this connection is under way. Wait until it has ended, then approve.") from error
     run.refresh_from_db()
     return run
+
+
+def four_eyes(run: SyncRun, actor: str) -> None:
+    """Where the client wants it, who changed the configuration since a plan was last let through, or asked for this
+    one, does not let it through. An API key is somebody of its own. Raises Refused."""
+    if not Client.objects.filter(connections=run.connection_id, four_eyes=True).exists():
+        return
+    before = SyncRun.objects.filter(connection=run.connection_id, released=True).exclude(pk=run.pk)
+    since = before.aggregate(version=Max("version"))["version"] or 0
+    versions = ConfigVersion.objects.filter(connection=run.connection_id, number__gt=since, number__lte=run.version)
+    own = versions.filter(author=actor).first()
+    if own is not None:
+        raise Refused(f"You made version {own.number} of the configuration, which this plan carries out. {ELSE}")
+    if run.trigger == "person" and run.actor == actor:
+        raise Refused(f"You asked for this plan. {ELSE}")
 
 
 def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> None:
@@ -94,17 +113,60 @@ def release(run: SyncRun, connection: Connection, actor: str, clock: Clock) -> N
         append(connection.chain, entries, clock.now())
 
 
-def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
-    """Do not carry the plan out; the connection pauses, so that the same plan does not come back at once."""
+def seen(run: SyncRun, digest: str) -> None:
+    """Raises Refused where the plan is another than the caller looked at; without a digest any will do."""
+    if digest not in ("", run.plan_digest):
+        raise Refused("This is not the plan that you looked at. Load it again.")
+
+
+def reject(run: SyncRun, actor: str, clock: Clock = SYSTEM, digest: str = "") -> SyncRun:
+    """Do not carry the plan out; the connection pauses, so that the same plan does not come back at once. Raises
+    Refused."""
+    seen(run, digest)
     connection = run.connection
     with transaction.atomic():
-        if not SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN).update(status=SyncRun.Status.REJECTED):
+        open_still = SyncRun.objects.filter(pk=run.pk, status__in=OPEN_PLAN, plan_digest=run.plan_digest)
+        if not open_still.update(status=SyncRun.Status.REJECTED):
             raise Refused("This plan is not open any more.")
-        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED)
+        Connection.objects.filter(pk=connection.pk).update(state=Connection.State.PAUSED, updated_at=clock.now())
         header: dict[str, JSON] = {"digest": run.plan_digest}
         rejected = Entry("plan.rejected", actor, header, connection=connection.code, run=run.code)
         close_plan(connection, run, SyncRun.Status.REJECTED, "rejected", actor, clock.now(), [rejected])
     return run
+
+
+def cancel(run: SyncRun, actor: str, clock: Clock = SYSTEM) -> SyncRun:
+    """End a run that is under way: at once where no worker is at it, else between two batches of writes, after what was
+    sent is settled (engine/cancelling.py). Raises Refused."""
+    connection = run.connection
+    keys = [connection.left_account.lease_key, connection.right_account.lease_key]
+    lease = acquire(keys, actor, timedelta(seconds=60), clock)
+    try:
+        with transaction.atomic():
+            if lease is not None:
+                lease.fence()
+            has_row(connection)
+            found = SyncRun.objects.filter(pk=run.pk).first()
+            if (problem := not_to_cancel(found)) != "" or found is None:
+                raise Refused(problem)
+            Cancellation.objects.create(connection=connection, run=found, actor=actor, at=clock.now())
+            if found.status == SyncRun.Status.QUEUED or (lease is not None and not is_sending(found)):
+                end_run(connection, found, actor, clock.now())
+            else:
+                queue(connection)
+    finally:
+        if lease is not None:
+            lease.release()
+    return found
+
+
+def not_to_cancel(run: SyncRun | None) -> str:
+    """Why a run cannot be cancelled; in a transaction that has the connection's row."""
+    if run is not None and run.status in OPEN_PLAN:
+        return "This plan waits for an answer, and nothing is being written. Reject it instead."
+    if run is None or run.status not in UNDER_WAY:
+        return "This run has ended already."
+    return "This run was cancelled already; it ends after what was sent is settled." if asked_to_end(run) else ""
 
 
 def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
@@ -123,7 +185,7 @@ def resolve_book_hold(hold: Hold, actor: str, clock: Clock = SYSTEM) -> None:
 
 def claim(hold: Hold, now: datetime) -> None:
     """Of two who answer a question at once only the first does. Raises Refused."""
-    if Hold.objects.filter(pk=hold.pk, resolved__isnull=True).update(resolved=now) != 1:
+    if Hold.objects.filter(pk=hold.pk, resolved__isnull=True).update(resolved=now, updated_at=now) != 1:
         raise Refused("This question was answered already.")
 
 
@@ -142,8 +204,9 @@ def choices_of(hold: Hold) -> list[str]:
     return ["accept"] if hold.kind in ACCEPTED else []
 
 
-def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clock = SYSTEM) -> None:
-    """Answer a hold with one of its choices; `record_id` is the app's id of the contact for "this". Raises Refused."""
+def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clock = SYSTEM, digest: str = "") -> None:
+    """Answer a hold with one of its choices; `record_id` is the app's id of the contact for "this", `digest` the plan
+    that the caller looked at. Raises Refused."""
     possible = choices_of(hold)
     if choice not in possible:
         ends = "It ends when its cause does: see `data` for the reason." if not possible else ""
@@ -157,7 +220,10 @@ def resolve(hold: Hold, choice: str, actor: str, record_id: str = "", clock: Clo
         plan = SyncRun.objects.filter(connection=hold.connection, status__in=OPEN_PLAN).first()
         if plan is None:
             raise Refused("The plan is not open any more.")
-        (approve(plan, actor, clock=clock) if choice == "approve" else reject(plan, actor, clock))
+        if choice == "approve":
+            approve(plan, actor, digest, clock)
+        else:
+            reject(plan, actor, clock, digest)
 
 
 def resolve_create(hold: Hold, choice: str, actor: str, record: Record | None = None, clock: Clock = SYSTEM) -> None:

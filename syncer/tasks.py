@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from connections.keys import forget_answers
 from connections.models import Account, Connection
 from connections.oauth import forget_authorizations
 from connections.secrets import SecretUnreadable
-from connections.services import checked, connector_of
+from connections.services import Refused, checked, connector_of
 from portal.clock import SYSTEM, Clock
 from syncer import context, counters
 from syncer.audit import checkpoint
@@ -95,7 +95,8 @@ def ask_for_credentials(connection_id: int, worker: Worker) -> None:
             connector_of(account)
         except SecretUnreadable as error:
             status = Account.Status.NEEDS_AUTHORIZATION
-            checked(account, "system", "account.failed", status, str(error), account.identity, worker.clock)
+            with suppress(Refused):
+                checked(account, "system", "account.failed", status, str(error), account.identity, worker.clock)
 
 
 def schedule_next(connection_id: int, outcome: Outcome, began: datetime, worker: Worker) -> None:

@@ -14,6 +14,7 @@ from connections.forms import reading
 from connections.forms.account import AccountForm, account_form
 from connections.forms.base import ServiceForm, asked
 from connections.models import Account
+from connections.numbers import whole_number
 from connections.oauth import begin_authorization
 from connections.tokens import client_of, waits_for_a_person
 from portal.clock import SYSTEM
@@ -54,12 +55,13 @@ class AccountAdmin(ServiceAdmin):
     def choose_app(self, request: HttpRequest) -> HttpResponse:
         if asked(request, "app"):
             messages.error(request, "There is no such app. Choose one of these.")
+        client = whole_number(asked(request, "client"))
         context = {
             **self.admin_site.each_context(request),
             "title": "Add account: which app?",
             "opts": self.opts,
             "apps": apps(),
-            "query": f"&client={asked(request, 'client')}" if asked(request, "client").isdecimal() else "",
+            "query": f"&client={client}" if client is not None else "",
         }
         return TemplateResponse(request, "admin/counterpart/choose_app.html", context)
 
@@ -151,6 +153,8 @@ class AccountAdmin(ServiceAdmin):
 
     def update(self, request: HttpRequest, form: AccountForm) -> None:
         account = Account.objects.get(pk=form.instance.pk)
+        if account.edition != form.instance.edition:
+            raise services.Overtaken
         settings = form.values(form.about.settings)
         credentials = form.values(form.about.credentials)
         moved = any(account.settings.get(name, "") != value for name, value in settings.items())

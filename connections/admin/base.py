@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from connections import scope
 from connections.admin.panel import Button, Panel
 from connections.forms.base import ServiceForm
+from connections.numbers import whole_number
 from connections.roles import Right, roles_with
 from connections.secrets import SecretUnreadable
 from connections.services import Refused
@@ -63,8 +64,8 @@ class ClientFilter(admin.SimpleListFilter):
         return [(str(client.pk), client.name) for client in found] if len(found) > 1 else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value, where = self.value(), self.model_admin_path(queryset)
-        return queryset.filter(**{where: value}) if value is not None and value.isdecimal() else queryset
+        value, where = whole_number(self.value()), self.model_admin_path(queryset)
+        return queryset.filter(**{where: value}) if value is not None else queryset
 
     def model_admin_path(self, queryset: QuerySet[Any]) -> str:
         found = admin.site.get_model_admin(queryset.model)
@@ -120,11 +121,16 @@ class ServiceAdmin(PlainAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Only what the page's own filters and links send: by any other, who sees values masked could guess them letter
-        by letter."""
+        by letter. Nor a row that no database could number."""
         filters = self.list_filter if request is None else self.get_list_filter(request)
         own = {getattr(one, "parameter_name", one[0] if isinstance(one, tuple) else one) for one in filters}
         name, _, end = lookup.partition("__")
+        if end in ("", "exact", "id__exact") and self.is_relation(name) and whole_number(value) is None:
+            return False
         return name in {*own, *self.narrowed_by} and end in {"", "exact", "id__exact", "isnull", "gte", "lt"}
+
+    def is_relation(self, name: str) -> bool:
+        return any(field.name == name and field.is_relation for field in self.opts.get_fields())
 
     def client_of(self, obj: Any) -> int | None:
         for part in self.client_path.split("__")[:-1]:

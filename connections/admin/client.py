@@ -32,9 +32,9 @@ class ClientAdmin(ServiceAdmin):
     client_path = "pk"
     form = ClientForm
     inlines = [Members]
-    list_display = ["name", "slug", "accounts", "connections"]
+    list_display = ["name", "slug", "four_eyes", "accounts", "connections"]
     search_fields = ["name", "slug"]
-    fieldsets = [(None, {"fields": ["name", "slug", "seen"]})]
+    fieldsets = [(None, {"fields": ["name", "slug", "four_eyes", "seen"]})]
     prepopulated_fields = {"slug": ["name"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -69,7 +69,8 @@ class ClientAdmin(ServiceAdmin):
         members = None
         if scope.sees_all(request):
             members = members_sent(form.instance, formsets)
-        clients.save_client(form.instance, actor(request), members)
+        seen = {name: form.initial[name] for name in clients.FIELDS} if change else None
+        clients.save_client(form.instance, actor(request), members, seen=seen)
 
     def goes_along(self, obj: Any) -> dict[str, int]:
         return {"members": obj.memberships.count()}

@@ -13,6 +13,7 @@ from connections.admin.panel import Button, Go
 from connections.forms.base import ServiceForm
 from connections.forms.connection import BOOKS, AccountsForm, ConnectionForm
 from connections.models import Account, Connection, FieldMapping, Rule
+from connections.numbers import row
 
 OWNERS = ("left_owner", "right_owner")
 NEVER_CHANGED = ("client", "seen")
@@ -49,8 +50,7 @@ class ConnectionAdmin(ServiceAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         found = dict(super().get_changeform_initial_data(request))
-        given = str(found.get("left_account", ""))
-        account = Account.objects.filter(pk=given).first() if given.isdecimal() else None
+        account = row(Account.objects.all(), found.get("left_account", ""))
         return found | {"client": account.client_id} if account is not None else found
 
     # The form

@@ -11,6 +11,7 @@ from connections.admin.panel import Go, Panel
 from connections.forms.base import ServiceForm, asked
 from connections.forms.mapping import MappingForm
 from connections.models import Connection, FieldMapping
+from connections.numbers import row, whole_number
 
 
 class PartAdmin(ServiceAdmin):
@@ -31,15 +32,14 @@ class PartAdmin(ServiceAdmin):
         if obj is not None:
             found: Connection = obj.connection
             return found
-        given = asked(request, "connection")
-        chosen: Connection | None = self.connections(request).filter(pk=given).first() if given.isdecimal() else None
+        chosen: Connection | None = row(self.connections(request), asked(request, "connection"))
         if chosen is None:
             raise Http404("There is no such connection.")
         return chosen
 
     def knows(self, request: HttpRequest) -> bool:
         side = not self.asks_side or asked(request, "source") in ("left", "right")
-        return side and asked(request, "connection").isdecimal()
+        return side and whole_number(asked(request, "connection")) is not None
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

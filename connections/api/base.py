@@ -1,6 +1,7 @@
 """What all calls share: keys and scopes, the borders of clients, repeated requests, versions by ETag."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from connections.api.paging import Pages
 from connections.api.parsing import LARGEST, StrictJSON
 from connections.api.throttling import PerKey
 from connections.models import ApiAnswer, ApiKey, Client
+from connections.numbers import whole_number
 from portal.clock import SYSTEM
 from syncer.audit.format import canonical
 
@@ -87,7 +89,7 @@ class Api(GenericViewSet[Any]):
     def raw_body(self, request: Request) -> bytes:
         """Read here once: the parser takes it from there."""
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > LARGEST:
+        if (size := whole_number(length)) is None or size > LARGEST:
             raise Problem(413, "The body is larger than this call takes.")
         raw: bytes = request._request.body
         return raw
@@ -115,6 +117,17 @@ class Api(GenericViewSet[Any]):
         claimed = self.claimed
         if claimed is not None:
             found.add_post_render_callback(lambda done: idempotency.keep(claimed, done, done.content))
+        return found
+
+    def moment(self, name: str) -> datetime | None:
+        """A time of the address. Raises Problem."""
+        given = self.request.query_params.get(name)
+        try:
+            found = datetime.fromisoformat(given).astimezone(UTC) if given is not None else None
+        except (ValueError, OverflowError):
+            found = None
+        if given is not None and found is None:
+            raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
         return found
 
     # Whose

@@ -30,6 +30,7 @@ TITLES = {
     412: ("changed", "It was changed meanwhile"),
     413: ("too-large", "The body is too large"),
     415: ("media-type", "Only JSON is taken here"),
+    428: ("if-match", "Say which state you saw"),
     429: ("throttled", "Too many calls"),
     500: ("defect", "A defect of ours"),
     503: ("busy", "The database is busy"),

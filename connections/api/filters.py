@@ -35,6 +35,11 @@ class ByClient(django_filters.FilterSet):
 
 class ConnectionFilter(ByClient):
     state = django_filters.ChoiceFilter(choices=Connection.State.choices)
+    updated_since = Moment(
+        field_name="updated_at",
+        lookup_expr="gte",
+        help_text="Its configuration or its state changed since; runs do not count",
+    )
     account = django_filters.UUIDFilter(method="uses", help_text="The code of an account on either side")
 
     @extend_schema_field(OpenApiTypes.UUID)

@@ -40,6 +40,9 @@ class Schema(AutoSchema):
         if self.method in ("PATCH", "DELETE"):
             text = "The ETag that you saw: 412 where it was changed since."
             found.append(OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description=text))
+        if self.method == "PUT":
+            text = "The ETag that you saw, demanded: 428 without, 412 where it was changed since."
+            found.append(OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, required=True, description=text))
         return found
 
     def get_operation(self, *args: Any) -> Any:
@@ -58,12 +61,14 @@ class Schema(AutoSchema):
         found = {*ALWAYS, "400"}
         if "{" in self.path or self.path.endswith(("/verify/", "/export/")):
             found.add("404")
-        if self.method in ("POST", "PATCH", "DELETE") or any(part in self.path for part in READ_FROM):
+        if self.method in ("POST", "PUT", "PATCH", "DELETE") or any(part in self.path for part in READ_FROM):
             found.add("409")
-        if self.method in ("POST", "PATCH"):
+        if self.method in ("POST", "PUT", "PATCH"):
             found |= {"413", "415"}
-        if self.method in ("PATCH", "DELETE"):
+        if self.method in ("PUT", "PATCH", "DELETE") or self.path.endswith("/restore/"):
             found.add("412")
+        if self.method == "PUT":
+            found.add("428")
         return sorted(found)
 
 

@@ -16,6 +16,9 @@ class ClientBody(Body):
     slug = serializers.SlugField(
         max_length=80, help_text="Small letters, digits and hyphens; it names the client in commands."
     )
+    four_eyes = YesNo(
+        required=False, help_text="Who changed the configuration, or asked for the plan, does not approve it."
+    )
 
 
 class MeBody(Body):
@@ -77,6 +80,7 @@ class AccountBody(Body):
     identity = serializers.CharField(read_only=True, help_text="The login in the app; empty before the first check.")
     checked_at = Moment(read_only=True, allow_null=True)
     blocked_until = Moment(read_only=True, allow_null=True, help_text="The app takes no calls until then.")
+    updated = Moment(read_only=True, source="updated_at")
     calls_used = serializers.SerializerMethodField(help_text="Calls of all who use this login in the last hour.")
 
     def get_calls_used(self, account: Account) -> int:
@@ -160,14 +164,7 @@ class ConnectionBody(Body):
     last_success_at = Moment(read_only=True, allow_null=True)
     next_run_at = Moment(read_only=True, allow_null=True)
     quiet_runs = serializers.IntegerField(read_only=True)
-
-
-class VersionBody(Body):
-    number = serializers.IntegerField(read_only=True)
-    at = Moment(read_only=True)
-    author = serializers.CharField(read_only=True)
-    reason = serializers.CharField(read_only=True)
-    digest = serializers.CharField(read_only=True)
+    updated = Moment(read_only=True, source="updated_at")
 
 
 # Mappings

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from connections import clients, services
 from connections.api.base import MANAGE, READ, Api, Lists, Shows, location, tag_of
 from connections.api.errors import Problem
-from connections.api.filters import ByClient
+from connections.api.filters import ByClient, Moment
 from connections.api.serializers import (
     AccountBody,
     AppBody,
@@ -68,7 +68,7 @@ class ClientView(Lists, Shows):
     scopes = {"list": (READ,), "retrieve": (READ,), "create": (MANAGE,), "partial_update": (MANAGE,)}
 
     def etag(self, obj: Client) -> str:
-        return tag_of([obj.name, obj.slug])
+        return tag_of(clients.stored(obj))
 
     @extend_schema(summary="Add a client", responses={201: ClientBody})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -79,14 +79,16 @@ class ClientView(Lists, Shows):
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         client = self.get_object()
         self.check_match(client)
+        seen = clients.stored(client)
         for name, value in self.read(partial=True).items():
             setattr(client, name, value)
-        return self.shown(clients.save_client(client, self.actor))
+        return self.shown(clients.save_client(client, self.actor, seen=seen))
 
 
 class AccountFilter(ByClient):
     app = django_filters.CharFilter(help_text="The slug of an app")
     status = django_filters.ChoiceFilter(choices=Account.Status.choices)
+    updated_since = Moment(field_name="updated_at", lookup_expr="gte")
 
 
 @extend_schema(tags=["accounts"])
@@ -96,7 +98,7 @@ class AccountFilter(ByClient):
 )
 class AccountView(Lists, Shows):
     serializer_class = AccountBody
-    queryset = Account.objects.select_related("client", "credential").order_by("pk")
+    queryset = Account.objects.select_related("client").order_by("pk")
     filterset_class = AccountFilter
     scopes = {
         **dict.fromkeys(["list", "retrieve", "books", "fields", "owners", "tags"], (READ,)),
@@ -106,8 +108,7 @@ class AccountView(Lists, Shows):
     queries = {"fields": frozenset({"book"}), "tags": frozenset({"book"})}
 
     def etag(self, obj: Account) -> str:
-        stored = getattr(obj, "credential", None)
-        return tag_of([obj.label, obj.settings, obj.api_share, str(stored.updated_at) if stored is not None else ""])
+        return tag_of([str(obj.code), obj.edition])
 
     def beside(self, rows: Sequence[Account]) -> dict[str, Any]:
         return {"used": used([account.lease_key for account in rows], SYSTEM.now())}

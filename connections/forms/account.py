@@ -17,7 +17,8 @@ KEEP = "Set. Leave empty to keep it."
 class ClientForm(ServiceForm):
     class Meta:
         model = Client
-        fields: ClassVar = ["name", "slug"]
+        fields: ClassVar = ["name", "slug", "four_eyes"]
+        labels: ClassVar = {"four_eyes": "Four eyes"}
         help_texts: ClassVar = {"slug": "A short name for addresses: small letters, digits and hyphens."}
 
 

@@ -11,6 +11,7 @@ from connections.forms.account import choosable
 from connections.forms.base import ServiceForm, asked
 from connections.models import Account, Connection
 from connections.models.connection import SIDES, SideName
+from connections.numbers import row, whole_number
 from connections.validation import LIMITS
 
 BOOKS = ("left_account", "left_book", "right_account", "right_book")
@@ -76,7 +77,7 @@ class ConnectionForm(ServiceForm):
     def client_id(self) -> int | None:
         """Whose connection: as stored, as sent, or that of the account in the address."""
         given = str(self.instance.client_id or self.data.get("client", self.initial.get("client", "")))
-        return int(given) if given.isdecimal() else None
+        return whole_number(given)
 
     def fill_side(self, side: SideName) -> None:
         accounts = Account.objects.filter(client__in=[self.client_id()])
@@ -87,7 +88,7 @@ class ConnectionForm(ServiceForm):
         choice.queryset, choice.label_from_instance = accounts, reading.account_words
         choice.error_messages["invalid_choice"] = "This account is not one of this client. Choose another."
         chosen = self.chosen(side)
-        account = accounts.filter(pk=chosen).first() if chosen.isdecimal() else None
+        account = row(accounts, chosen)
         fixed = self.instance.pk is not None and self.instance.state != Connection.State.DRAFT
         choice.disabled = book.disabled = fixed
         if fixed:

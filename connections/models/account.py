@@ -3,7 +3,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from connections.models.client import Client
 from connections.secrets import EncryptedJSONField, Secrets, SecretUnreadable
@@ -33,6 +34,13 @@ class Account(models.Model):
     api_share = models.PositiveSmallIntegerField(
         default=80, help_text="How much of the app's hourly calls we may use, in percent; the rest is for other tools."
     )
+
+    edition = models.PositiveIntegerField(
+        default=0,
+        editable=False,
+        help_text="Counts the changes of its name, its settings and its secrets.",
+    )
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering: ClassVar = ["client", "label"]
@@ -71,7 +79,10 @@ class Credential(models.Model):
 
     @classmethod
     def store(cls, account: Account, secrets: Mapping[str, str]) -> Self:
-        """In place of what was stored, which may not be readable any more; in the caller's transaction."""
+        """In place of what was stored, which may not be readable any more; in the caller's transaction. The account is
+        another from then on: an answer to a question that was asked with the old ones tells nothing of it."""
+        Account.objects.filter(pk=account.pk).update(edition=F("edition") + 1)
+        account.refresh_from_db(fields=["edition"])
         cls.objects.filter(account=account).delete()
         return cls.objects.create(account=account, secrets={**secrets, WRITTEN_FOR: str(account.code)})
 

@@ -12,6 +12,9 @@ class Client(models.Model):
     code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
+    four_eyes = models.BooleanField(
+        default=False, help_text="Who changed the configuration, or asked for the plan, does not approve it."
+    )
 
     class Meta:
         ordering: ClassVar = ["name"]

@@ -1,8 +1,10 @@
+import json
 import uuid
 from typing import Any, ClassVar, Literal
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from connections.models.account import Account
 from connections.models.client import Client
@@ -82,6 +84,11 @@ class Connection(models.Model):
     last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
     quiet_runs = models.PositiveIntegerField(default=0, editable=False)
+    updated_at = models.DateTimeField(
+        db_default=Now(),
+        editable=False,
+        help_text="When its configuration or state last changed; runs do not count.",
+    )
 
     class Meta:
         ordering: ClassVar = ["client", "name"]
@@ -152,3 +159,8 @@ class ConfigVersion(models.Model):
 
     def __str__(self) -> str:
         return f"Version {self.number} of {self.connection_id}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found

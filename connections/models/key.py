@@ -16,7 +16,7 @@ class ApiKey(models.Model):
     class Scope(models.TextChoices):
         READ = "read", "Read (the history without values)"
         MANAGE = "manage", "Change the configuration"
-        SYNC = "sync", "Sync, plan, pause, resume"
+        SYNC = "sync", "Sync, plan, pause, resume, cancel"
         APPROVE = "approve", "Approve and reject plans, resolve holds"
         AUDIT = "audit", "Read the history with values, export it"
 

@@ -10,6 +10,7 @@ from connections import scope
 from connections.admin.base import actor, page_of
 from connections.admin.panel import Button, Go, Panel, Table, when
 from connections.models import Connection
+from connections.numbers import row
 from syncer import services
 from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import Books, Eyes
@@ -57,8 +58,7 @@ class OfFilter(admin.SimpleListFilter):
         return [(str(connection.pk), connection.name) for connection in found]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        connection = Connection.objects.filter(pk=value).first() if value is not None and value.isdecimal() else None
+        connection = row(Connection.objects.all(), self.value())
         return queryset if connection is None else queryset.filter(pk__in=holds_of(connection).values("pk"))
 
 

@@ -12,16 +12,19 @@ from django.utils.safestring import SafeString
 from connections.admin.base import ClientFilter, actor, list_of, page_of
 from connections.admin.connection import ConnectionFilter
 from connections.admin.panel import Button, Go, Panel, Table, when
+from connections.models import Connection
 from connections.services import Refused
 from syncer import services
 from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import Books, Eyes, why
+from syncer.engine.cancelling import UNDER_WAY
 from syncer.engine.run import OPEN_PLAN
 from syncer.models import Change, SyncLog, SyncRun
 
 PER_PAGE = 100
 FILTERS = ("side", "operation", "state")
 NOT_SEEN = "This is not the plan that you looked at. Load it again."
+ENDS_SOON = "A worker is at it: the run ends as soon as what was sent is settled. What was done stays done."
 DONE = (Change.State.DONE, Change.State.RECOVERED)
 PAST = {"create": "created", "update": "updated", "tag": "tagged", "untag": "untagged", "link": "linked"}
 
@@ -63,6 +66,13 @@ class SyncRunAdmin(ReadOnlyAdmin):
             Button("reject", "Reject it and pause", lambda: self.rejected(request, obj), seen),
         ]
 
+    def readers_buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
+        """Who may start a run may end it."""
+        may = admin.site.get_model_admin(Connection).has_change_permission(request, obj.connection)
+        if not may or obj.status not in UNDER_WAY:
+            return []
+        return [Button("cancel", "Cancel this run", lambda: self.cancelled(request, obj))]
+
     def seen(self, request: HttpRequest, run: SyncRun) -> str:
         """The digest of the plan that the person looked at. Raises Refused where it is another now."""
         digest = request.POST.get("digest", "")
@@ -78,6 +88,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
         self.seen(request, run)
         services.reject(run, actor(request))
         return "Rejected: nothing was written. The connection is paused; change what was wrong, then resume it."
+
+    def cancelled(self, request: HttpRequest, run: SyncRun) -> str:
+        ended = services.cancel(run, actor(request)).status == SyncRun.Status.CANCELLED
+        return "Cancelled. What was done stays done; the next run goes on from there." if ended else ENDS_SOON
 
     def title_of(self, request: HttpRequest, obj: Any) -> str:
         return f"{obj.connection}, {when(obj.queued_at)}"

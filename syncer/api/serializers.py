@@ -13,7 +13,7 @@ from connections.models import Connection
 from syncer.attention import attention
 from syncer.models import Change, Hold, Link, SyncLog, SyncRun
 from syncer.models.log import Kind
-from syncer.services import choices_of
+from syncer.services import choices_of, could_be_it
 
 SIDE = [("left", "Left"), ("right", "Right")]
 VALUES = {"type": "object", "additionalProperties": True}
@@ -252,14 +252,35 @@ class HoldBody(Body):
     resolved = Moment(read_only=True, allow_null=True)
     resolution = serializers.CharField(read_only=True)
     resolver = serializers.CharField(read_only=True)
+    updated = Moment(read_only=True, source="updated_at")
 
     def get_choices(self, hold: Hold) -> list[str]:
         return choices_of(hold)
 
 
+class CandidateBody(Body):
+    """A contact that may be the one that was created: `record` is what `this` takes."""
+
+    record = serializers.CharField(read_only=True, source="remote_id")
+    values = ValuesField(read_only=True)
+    first_seen = Moment(read_only=True, source="first_seen_at")
+
+
+class OneHoldBody(HoldBody):
+    candidates = serializers.SerializerMethodField(
+        help_text="Where nobody knows whether it was created: who came since and is in no pair, newest first."
+    )
+
+    @extend_schema_field(CandidateBody(many=True))
+    def get_candidates(self, hold: Hold) -> Any:
+        asked = hold.kind == Hold.Kind.CREATE_UNKNOWN and hold.resolved is None
+        return CandidateBody(could_be_it(hold) if asked else [], many=True).data
+
+
 class ResolveBody(Body):
     resolution = Text(max_length=20)
     record = Text(required=False, max_length=500, help_text="For `this`: the app's id of the contact.")
+    digest = Text(required=False, max_length=64, help_text="For `approve` and `reject`: only if it is this plan.")
 
 
 class VerifyBody(Body):

@@ -1,6 +1,6 @@
 """How connections run, and the record of it. Thin: each act is a service of syncer/."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from syncer.api.serializers import (
     HealthBody,
     HoldBody,
     LinkBody,
+    OneHoldBody,
     ResolveBody,
     RunBody,
     RunningConnectionBody,
@@ -150,7 +151,7 @@ class RunFilter(django_filters.FilterSet):
 @extend_schema_view(list=extend_schema(summary="The runs, newest first"), retrieve=extend_schema(summary="One run"))
 class RunView(Lists, Shows):
     serializer_class = RunBody
-    queryset = SyncRun.objects.select_related("connection")
+    queryset = SyncRun.objects.select_related("connection__left_account", "connection__right_account")
     filterset_class = RunFilter
     pagination_class = NewestFirst
     paged = frozenset({"list", "changes"})
@@ -158,6 +159,7 @@ class RunView(Lists, Shows):
     scopes = {
         **dict.fromkeys(["list", "retrieve", "changes"], (READ,)),
         **dict.fromkeys(["approve", "reject"], (APPROVE,)),
+        "cancel": (SYNC,),
     }
 
     @extend_schema(summary="What it does or would do, contact by contact", responses=ChangeBody(many=True))
@@ -176,6 +178,15 @@ class RunView(Lists, Shows):
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.shown(services.reject(self.acted_on(), self.actor))
+
+    @extend_schema(
+        summary="End it. Where a worker is at it, it ends as soon as what was sent is settled",
+        request=None,
+        responses=RunBody,
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.shown(services.cancel(self.acted_on(), self.actor))
 
 
 # Contacts
@@ -229,6 +240,7 @@ class LinkView(Lists, Shows):
 class HoldFilter(django_filters.FilterSet):
     connection = django_filters.UUIDFilter(method="of", help_text="The code of a connection: its own and its books'")
     kind = django_filters.ChoiceFilter(choices=Hold.Kind.choices)
+    updated_since = Moment(field_name="updated_at", lookup_expr="gte", help_text="Opened, changed or resolved since")
     open = django_filters.ChoiceFilter(choices=[("true", "Open"), ("false", "Resolved")], method="is_open")
 
     def is_open(self, rows: Any, name: str, value: str) -> Any:
@@ -242,24 +254,29 @@ class HoldFilter(django_filters.FilterSet):
 
 @extend_schema(tags=["holds"])
 @extend_schema_view(
-    list=extend_schema(summary="What waits for a person, newest first"), retrieve=extend_schema(summary="One question")
+    list=extend_schema(summary="What waits for a person, newest first", responses=HoldBody(many=True)),
+    retrieve=extend_schema(summary="One question, with the contacts that could be its answer"),
 )
 class HoldView(Lists, Shows):
-    serializer_class = HoldBody
+    serializer_class = OneHoldBody
     queryset = Hold.objects.select_related("connection", "book__account", "link")
     filterset_class = HoldFilter
     pagination_class = NewestFirst
     scopes = {**dict.fromkeys(["list", "retrieve"], (READ,)), "resolve": (APPROVE,)}
 
+    def get_serializer_class(self) -> Any:
+        """In lists without `candidates`, which are looked for one by one."""
+        return HoldBody if self.action == "list" else OneHoldBody
+
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         client = self.key.client_id
         return rows if client is None else rows.filter(Q(connection__client=client) | Q(book__account__client=client))
 
-    @extend_schema(summary="Answer it with one of its choices", request=ResolveBody, responses=HoldBody)
+    @extend_schema(summary="Answer it with one of its choices", request=ResolveBody, responses=OneHoldBody)
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         hold, given = self.get_object(), as_input(ResolveBody, request)
-        services.resolve(hold, given["resolution"], self.actor, given.get("record", ""))
+        services.resolve(hold, given["resolution"], self.actor, given.get("record", ""), digest=given.get("digest", ""))
         return self.shown(self.get_object())
 
 
@@ -331,20 +348,11 @@ class LogView(Lists):
         if request.method != "GET":
             raise MethodNotAllowed(str(request.method))
         since, until = self.moment("since"), self.moment("until")
+        if since is not None and until is not None and since >= until:
+            raise Problem(400, "Look at: until.", {"until": ["It is not later than since."]})
         pack = evidence.prepare(self.chain(), self.actor, since, until, values=True, clock=SYSTEM)
         named = {"Content-Disposition": f'attachment; filename="{pack.file_name}"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(pack.chunks(), content_type="application/zip", headers=named)
-
-    def moment(self, name: str) -> datetime | None:
-        """A time of the address. Raises Problem."""
-        given = self.request.query_params.get(name)
-        try:
-            found = datetime.fromisoformat(given).astimezone(UTC) if given is not None else None
-        except (ValueError, OverflowError):
-            found = None
-        if given is not None and found is None:
-            raise Problem(400, f"Look at: {name}.", {name: ["A time with its zone: 2026-11-24T09:00:00Z."]})
-        return found
 
     def chain(self) -> str:
         """The log that is asked for. Raises Http404 for what is not there or another client's."""

@@ -8,6 +8,7 @@ from django.db.models import F, Q, QuerySet
 from connections.models import Connection
 from syncer.audit.chain import Entry
 from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome, Write, WriteResult
+from syncer.engine.cancelling import stop_if_cancelled
 from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
 from syncer.engine.planner import plan_pair
@@ -17,6 +18,7 @@ from syncer.engine.settle import LINK_FIELDS, intent_entry, reason_codes, settle
 from syncer.engine.setup import Setup, fields_from
 from syncer.engine.slice import Slice
 from syncer.engine.surroundings import source_lineage
+from syncer.engine.unsent import drop
 from syncer.engine.values import cleaned, digest
 from syncer.models import Book, Change, Link, SyncRun
 from syncer.models.link import ENDED
@@ -39,7 +41,7 @@ class Paused(Exception):
 
 
 def apply_all(slice: Slice, setup: Setup, run: SyncRun) -> None:
-    """Carry out what is planned. Raises OutOfTime, Stopped, Paused, LeaseLost, ConnectorError."""
+    """Carry out what is planned. Raises OutOfTime, Stopped, Cancelled, Paused, LeaseLost, ConnectorError."""
     while links := planned(run, Change.Operation.LINK)[:LINKS_AT_ONCE]:
         slice.check_time()
         make_links(slice, setup, run, list(links))
@@ -64,12 +66,13 @@ def planned(run: SyncRun, operation: str | None = None) -> QuerySet[Change]:
 
 
 def still_allowed(setup: Setup, run: SyncRun) -> None:
-    """Editing or pausing a connection stops its run at the next change."""
+    """Editing or pausing a connection, or cancelling its run, stops the run at the next change."""
     mine = Connection.objects.filter(pk=setup.connection.pk)
     # An UPDATE and not a SELECT: whoever pauses, edits or deletes the connection meanwhile waits for this transaction.
     if mine.filter(state=Connection.State.ACTIVE, version=run.version).update(version=run.version) != 1:
         paused = not mine.filter(state=Connection.State.ACTIVE).exists()
         raise Stopped("the connection was paused" if paused else "the connection was edited")
+    stop_if_cancelled(run)
 
 
 def confirmed(setup: Setup, changes: Sequence[Change], now: datetime) -> tuple[list[Change], list[Change]]:
@@ -78,14 +81,6 @@ def confirmed(setup: Setup, changes: Sequence[Change], now: datetime) -> tuple[l
     again = {row.digest for verdict in judge_links(setup, list(links.values()), now, set()) for row in verdict.changes}
     keep = [change for change in changes if change.digest in again]
     return keep, [change for change in changes if change.digest not in again]
-
-
-def drop(changes: Sequence[Change], state: Change.State, now: datetime) -> None:
-    """Changes that are not to be sent: their links are judged again."""
-    Change.objects.filter(pk__in=[change.pk for change in changes]).update(state=state, settled_at=now)
-    matched = [change.record_id for change in changes if change.operation == Change.Operation.LINK]
-    both = Q(pk__in=[change.link_id for change in changes]) | Q(left__in=matched) | Q(right__in=matched)
-    Link.objects.filter(both).exclude(state__in=ENDED).update(next_attempt_at=now)
 
 
 # Links

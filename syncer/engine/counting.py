@@ -30,7 +30,8 @@ def counted(run: SyncRun, found: Outcomes) -> dict[str, object]:
             rest["failed"] += number
         else:
             rest["skipped"] += number
-    rest["held"] = Hold.objects.filter(connection=run.connection_id, opened__gte=run.started).count()
+    if run.started is not None:
+        rest["held"] = Hold.objects.filter(connection=run.connection_id, opened__gte=run.started).count()
     return {**{side: dict(counts) for side, counts in sides.items()}, **rest}
 
 

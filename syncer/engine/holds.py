@@ -17,7 +17,7 @@ def open_book_hold(book: Book, kind: Hold.Kind, data: Mapping[str, Any], now: da
     subject = Hold.subject_of(kind, book_id=book.pk)
     if Hold.objects.filter(subject=subject, resolved__isnull=True).exists():
         return
-    hold = Hold.objects.create(book=book, kind=kind, subject=subject, data=dict(data), opened=now)
+    hold = Hold.objects.create(book=book, kind=kind, subject=subject, data=dict(data), opened=now, updated_at=now)
     header = {"hold": str(hold.code), "hold_kind": str(kind), "account": str(book.account.code), **data}
     append("portal", [Entry("hold.opened", "system", header, {"book": book.remote_id})], now)
 
@@ -31,8 +31,8 @@ def close_book_hold(book: Book, kind: Hold.Kind, now: datetime) -> None:
 
 def close(holds: Sequence[Hold], resolution: str, resolver: str, now: datetime) -> None:
     for hold in holds:
-        hold.resolved, hold.resolution, hold.resolver = now, resolution, resolver
-    Hold.objects.bulk_update(holds, ["resolved", "resolution", "resolver"])
+        hold.resolved, hold.resolution, hold.resolver, hold.updated_at = now, resolution, resolver, now
+    Hold.objects.bulk_update(holds, ["resolved", "resolution", "resolver", "updated_at"])
 
 
 def resolved_entry(hold: Hold, connection: UUID | None = None) -> Entry:
@@ -46,7 +46,9 @@ def open_connection_hold(
     subject = Hold.subject_of(kind, connection_id=connection.pk)
     if Hold.objects.filter(subject=subject, resolved__isnull=True).exists():
         return []
-    hold = Hold.objects.create(connection=connection, kind=kind, subject=subject, data=dict(data), opened=now)
+    hold = Hold.objects.create(
+        connection=connection, kind=kind, subject=subject, data=dict(data), opened=now, updated_at=now
+    )
     header = {"hold": str(hold.code), "hold_kind": str(kind)}
     return [Entry("hold.opened", "system", header, dict(data), connection=connection.code, run=run.code)]
 
@@ -72,14 +74,15 @@ def sync_link_holds(
                 subject=subject,
                 data={"reason": held.reason, "left": held.left, "right": held.right},
                 opened=now,
+                updated_at=now,
             )
     new = [hold for subject, hold in wanted.items() if subject not in open_holds]
     ended = [hold for subject, hold in open_holds.items() if subject not in wanted and hold.kind != "create_unknown"]
     moved = [hold for subject, hold in open_holds.items() if subject in wanted and hold.data != wanted[subject].data]
     for hold in moved:
-        hold.data = wanted[hold.subject].data
+        hold.data, hold.updated_at = wanted[hold.subject].data, now
     Hold.objects.bulk_create(new)
-    Hold.objects.bulk_update(moved, ["data"])
+    Hold.objects.bulk_update(moved, ["data", "updated_at"])
     close(ended, "the cause is gone", "system", now)
     entries = [opened_entry(hold, connection, by_link[hold.link_id or 0], run_code) for hold in new]
     return entries + [resolved_entry(hold, connection.code) for hold in ended]

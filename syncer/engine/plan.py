@@ -9,7 +9,8 @@ from django.db.models import Q
 
 from connections.models import Connection
 from connections.models.connection import SIDES, SideName
-from syncer.audit.chain import JSON, Entry, append
+from syncer.audit.chain import Entry, append
+from syncer.engine.cancelling import started_entry, stop_if_cancelled
 from syncer.engine.decide import Verdict, judge_links, judge_records
 from syncer.engine.guard import Breach, Tally, breaches
 from syncer.engine.holds import sync_link_holds
@@ -50,10 +51,12 @@ def begin(slice: Slice, setup: Setup, run: SyncRun) -> None:
 
 
 def plan_all(slice: Slice, setup: Setup, run: SyncRun) -> None:
-    """Judge up to the target; can be called again in the next slice, and goes on. Raises OutOfTime, LeaseLost."""
+    """Judge up to the target; can be called again in the next slice, and goes on. Raises OutOfTime, Cancelled,
+    LeaseLost."""
     for side in SIDES:
         while records := next_records(setup, run, side):
             slice.check_time()
+            stop_if_cancelled(run)
             verdicts = judge_records(setup, side, records, slice.now(), claimed_by(run, records))
             with slice.transaction():
                 setattr(run, f"{side}_position", records[-1].sequence)
@@ -184,8 +187,7 @@ def record(connection: Connection, run: SyncRun, entries: list[Entry], slice: Sl
     if not run.recorded:
         run.recorded = True
         run.save(update_fields=["recorded"])
-        header: dict[str, JSON] = {"version": run.version, "trigger": run.trigger, "dry_run": run.dry_run}
-        entries = [Entry("run.started", run.actor, header, connection=connection.code, run=run.code), *entries]
+        entries = [started_entry(connection, run), *entries]
     append(connection.chain, entries, slice.now())
 
 

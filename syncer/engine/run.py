@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 
 from connections.models import Account, Connection
 from portal.clock import Clock
@@ -19,15 +19,25 @@ from syncer.audit.chain import JSON, Entry, append, count_quiet_run
 from syncer.audit.checkpoint import behind
 from syncer.audit.format import clean_text
 from syncer.connectors.base import AuthFailed, BudgetSpent, ConnectorError, Misconfigured, RateLimited
-from syncer.engine.apply import Paused, Stopped, apply_all, drop
+from syncer.engine.apply import Paused, Stopped, apply_all
+from syncer.engine.cancelling import (
+    UNDER_WAY,
+    Cancelled,
+    asked_to_end,
+    end_run,
+    is_sending,
+    newest,
+    rests_until,
+    stop_if_cancelled,
+)
 from syncer.engine.counting import count_end, count_error, counted, outcomes
 from syncer.engine.holds import close, open_connection_hold, resolved_entry
 from syncer.engine.plan import begin, check_ready, needs_review, over_limits, plan_all, record, seal
 from syncer.engine.pull import Reader, confirm, pull
 from syncer.engine.recover import connectors_by_side, recover
-from syncer.engine.replica import chunks
 from syncer.engine.setup import Setup, ensure_sides, load
 from syncer.engine.slice import Connect, NotReady, OutOfTime, Slice, Watch
+from syncer.engine.unsent import leave_unsent
 from syncer.leases import LeaseLost, acquire
 from syncer.models import Book, Change, Hold, Link, Side, SyncRun
 from syncer.models.link import ENDED
@@ -39,8 +49,8 @@ MOST_ATTEMPTS = 5
 RETRY = timedelta(minutes=5)
 EVER = datetime.min.replace(tzinfo=UTC)
 OPEN_PLAN = (SyncRun.Status.WAITING, SyncRun.Status.HELD)
+SCHEDULE = "schedule"
 NOTHING_NEW = ("quiet", "busy", "wait")
-UNDER_WAY = (SyncRun.Status.QUEUED, SyncRun.Status.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Outcome:
     run: SyncRun | None = None
 
 
-def run_slice(connection_id: int, worker: Worker, trigger: str = "schedule", actor: str = "schedule") -> Outcome:
+def run_slice(connection_id: int, worker: Worker, trigger: str = SCHEDULE, actor: str = SCHEDULE) -> Outcome:
     """Do one slice of work for a connection: of the run that is under way, or of a new one."""
     connection = Connection.objects.select_related("left_account", "right_account").get(pk=connection_id)
     context.on(connection=connection.code, run="")
@@ -83,12 +93,12 @@ def one_slice(connection: Connection, worker: Worker, trigger: str, actor: str) 
         return Outcome("draft", "the connection is a draft: activate it first")
     if restored := behind():
         return Outcome("attention", restored)
-    now = worker.clock.now()
-    for account in (connection.left_account, connection.right_account):
-        if account.status != Account.Status.CONNECTED:
-            return Outcome("attention", f"{account}: {account.status_text or 'needs authorisation'}")
-        if account.blocked_until is not None and account.blocked_until > now:
-            return Outcome("wait", f"{account} takes no calls until then", account.blocked_until)
+    now, cancelled = worker.clock.now(), newest(connection)
+    if cancelled is not None and trigger == SCHEDULE and (until := rests_until(cancelled, connection, now)) is not None:
+        return Outcome("wait", "its run was cancelled; the next begins then", until)
+    shut = closed(connection, now)
+    if shut is not None and (cancelled is None or cancelled.run.status not in UNDER_WAY):
+        return shut
     keys = [connection.left_account.lease_key, connection.right_account.lease_key]
     lease = acquire(keys, worker.name, timedelta(seconds=worker.lease_seconds), worker.clock)
     if lease is None:
@@ -98,6 +108,8 @@ def one_slice(connection: Connection, worker: Worker, trigger: str, actor: str) 
     slice.write_seconds, slice.pulse = worker.write_seconds, worker.pulse
     was = sequences(connection)
     try:
+        if shut is not None and cancelled is not None:
+            return end_cancelled(slice, connection, cancelled.run)
         open_connectors(slice, connection, worker)
         outcome = guarded(slice, connection, trigger, actor)
     except LeaseLost:
@@ -109,6 +121,16 @@ def one_slice(connection: Connection, worker: Worker, trigger: str, actor: str) 
         lease.release()
     wake_neighbours(connection, was, worker.clock.now())
     return outcome
+
+
+def closed(connection: Connection, now: datetime) -> Outcome | None:
+    """Why one of the accounts cannot be called now."""
+    for account in (connection.left_account, connection.right_account):
+        if account.status != Account.Status.CONNECTED:
+            return Outcome("attention", f"{account}: {account.status_text or 'needs authorisation'}")
+        if account.blocked_until is not None and account.blocked_until > now:
+            return Outcome("wait", f"{account} takes no calls until then", account.blocked_until)
+    return None
 
 
 def sequences(connection: Connection) -> dict[int, int]:
@@ -134,9 +156,24 @@ def open_connectors(slice: Slice, connection: Connection, worker: Worker) -> Non
 
 
 def guarded(slice: Slice, connection: Connection, trigger: str, actor: str) -> Outcome:
-    """One slice, with everything that can go wrong turned into an outcome and a status that people see."""
+    """One slice, and the end of a run that a person cancelled: at once where everything sent is settled, else with the
+    next slice, which settles what it can."""
     run = open_run(slice, connection, trigger, actor)
     context.on(run=run.code)
+    last = asked_to_end(run)
+    try:
+        outcome = attempted(slice, connection, run)
+    except Cancelled:
+        if not last and is_sending(run):
+            return pause(slice, run, "cancelled: what was sent is settled first", slice.now())
+        return end_cancelled(slice, connection, run)
+    goes_on = outcome.run is run and outcome.status == SyncRun.Status.RUNNING
+    return end_cancelled(slice, connection, run) if last and goes_on else outcome
+
+
+def attempted(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
+    """One slice, with everything that can go wrong turned into an outcome and a status that people see. Raises
+    Cancelled."""
     if run.attempts > MOST_ATTEMPTS:
         return fail(slice, connection, run, "stopped", f"stopped after {MOST_ATTEMPTS} attempts without a step forward")
     try:
@@ -167,13 +204,13 @@ def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> 
     """The run under way, or a new one. The attempt is counted, and committed, before any work."""
     now = slice.now()
     with slice.transaction():
+        # The connection before its run: the order in which everybody takes them, and who cancels a queued run waits.
+        Connection.objects.filter(pk=connection.pk).update(last_run_at=now)
         run = SyncRun.objects.filter(connection=connection, status__in=UNDER_WAY).first()
         if run is None:
             run = SyncRun(
                 connection=connection, version=connection.version, trigger=trigger, actor=actor, queued_at=now
             )
-        # The connection before its run: the order in which everybody takes them.
-        Connection.objects.filter(pk=connection.pk).update(last_run_at=now)
         run.status, run.started = SyncRun.Status.RUNNING, run.started or now
         run.attempts, run.slices = run.attempts + 1, run.slices + 1
         run.save()
@@ -181,6 +218,8 @@ def open_run(slice: Slice, connection: Connection, trigger: str, actor: str) -> 
 
 
 def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
+    if not is_sending(run):
+        stop_if_cancelled(run)
     sides = ensure_sides(connection, slice.now())
     try_refused_again(slice, connection)
     for book in {side.book_id: side.book for side in sides.values()}.values():
@@ -190,6 +229,7 @@ def work(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
     for book in {side.book_id: side.book for side in sides.values()}.values():
         with slice.at(book.account_id):
             confirm(Reader(slice, slice.connectors[book.account_id]), book)
+    stop_if_cancelled(run)
     if connection.state != Connection.State.ACTIVE and not run.dry_run:
         if run.changes.filter(state=Change.State.PLANNED).exists():
             raise Stopped("the connection was paused")
@@ -260,25 +300,20 @@ def close_plan(
     append(connection.chain, [*first, *(resolved_entry(hold, connection.code) for hold in holds), entry], now)
 
 
-def leave_unsent(run: SyncRun, now: datetime) -> None:
-    """What was planned and not sent is judged again."""
-    unsent = list(run.changes.filter(state__in=["planned", "held"]).only("pk", "link_id", "operation", "record_id"))
-    for part in chunks(unsent, 400):
-        drop(part, Change.State.SUPERSEDED, now)
-
-
 def after_planning(slice: Slice, setup: Setup, run: SyncRun) -> Outcome | None:
     """The plan stands: name it, count it against the limits, and either carry it out or show it to a person."""
     with slice.transaction():
+        has_row(connection := setup.connection)
+        stop_if_cancelled(run)
         count = seal(run)
         run.attempts = 0
         held = [str(breach) for breach in over_limits(setup, run, slice)] if count and not run.released else []
-        review = run.dry_run or needs_review(setup.connection)
+        review = run.dry_run or needs_review(connection)
         if count and (held or review) and not run.released:
-            return show(slice, setup.connection, run, held)
+            return show(slice, connection, run, held)
         run.phase = SyncRun.Phase.END if run.dry_run else SyncRun.Phase.APPLY
         run.save()
-    return finish(slice, setup.connection, run) if run.dry_run else None
+    return finish(slice, connection, run) if run.dry_run else None
 
 
 def show(slice: Slice, connection: Connection, run: SyncRun, breaches: list[str]) -> Outcome:
@@ -320,10 +355,12 @@ def pause(slice: Slice, run: SyncRun, reason: str, until: datetime) -> Outcome:
 
 
 def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "") -> Outcome:
-    """A run that changed, held and failed nothing leaves no row and no entry, only the count of quiet runs."""
+    """A run that changed, held and failed nothing leaves no row and no entry, only the count of quiet runs. Raises
+    Cancelled."""
     now = slice.now()
     with slice.transaction():
-        current = Connection.objects.filter(pk=connection.pk)
+        current = has_row(connection)
+        stop_if_cancelled(run)
         success = {} if reason else {"last_success_at": now}
         if not run.recorded and not run.dry_run and not run.changes.exists():
             current.update(quiet_runs=connection.quiet_runs + 1, **success)
@@ -338,6 +375,24 @@ def finish(slice: Slice, connection: Connection, run: SyncRun, reason: str = "")
         count_end(run.status, found)
         close_run(slice, connection, run, reason)
     return Outcome(run.status, reason, now if got_on(run) and due(connection, now) else None, run)
+
+
+def has_row(connection: Connection) -> QuerySet[Connection]:
+    """Takes the connection's row for the transaction: who pauses, edits or cancels waits, or did it before."""
+    row = Connection.objects.filter(pk=connection.pk)
+    row.update(last_run_at=F("last_run_at"))
+    return row
+
+
+def end_cancelled(slice: Slice, connection: Connection, run: SyncRun) -> Outcome:
+    by = run.cancellation.actor
+    with slice.transaction():
+        has_row(connection)
+        if not SyncRun.objects.filter(pk=run.pk, status__in=UNDER_WAY).exists():
+            return Outcome("quiet", "somebody else ended it")
+        run.api_calls += slice.calls()
+        end_run(connection, run, by, slice.now())
+    return Outcome(run.status, run.error, run=run)
 
 
 def got_on(run: SyncRun) -> bool:
@@ -359,20 +414,25 @@ def close_run(slice: Slice, connection: Connection, run: SyncRun, reason: str) -
 
 
 def supersede(slice: Slice, connection: Connection, run: SyncRun, reason: str) -> Outcome:
-    again_at = slice.now() if Connection.objects.get(pk=connection.pk).state == Connection.State.ACTIVE else None
-    if not run.recorded and not run.changes.exists():
-        with slice.transaction():
+    """Raises Cancelled."""
+    with slice.transaction():
+        is_active = has_row(connection).filter(state=Connection.State.ACTIVE).exists()
+        stop_if_cancelled(run)
+        again_at = slice.now() if is_active else None
+        if not run.recorded and not run.changes.exists():
             run.delete()
             count_end("quiet")
-        return Outcome("quiet", reason, again_at)
-    end_plan(slice, connection, run, SyncRun.Status.SUPERSEDED, reason)
+            return Outcome("quiet", reason, again_at)
+        close_plan(connection, run, SyncRun.Status.SUPERSEDED, reason, run.actor, slice.now())
     return Outcome("superseded", reason, again_at, run)
 
 
 def fail(slice: Slice, connection: Connection, run: SyncRun, kind: str, reason: str) -> Outcome:
-    """The run ends here; what it had planned is judged again by the next."""
+    """The run ends here; what it had planned is judged again by the next. Raises Cancelled."""
     now = slice.now()
     with slice.transaction():
+        has_row(connection)
+        stop_if_cancelled(run)
         leave_unsent(run, now)
         found = outcomes(run)
         run.status, run.error_kind, run.counts = SyncRun.Status.FAILED, kind, counted(run, found)
@@ -398,7 +458,7 @@ def block(slice: Slice, connection: Connection, limited: RateLimited) -> datetim
     until = slice.now() + timedelta(seconds=min(max(seconds, 1), 24 * 3600))
     account = account_of(connection, limited)
     if account is not None:
-        Account.objects.filter(pk=account.pk).update(blocked_until=until)
+        Account.objects.filter(pk=account.pk).update(blocked_until=until, updated_at=slice.now())
     return until
 
 
@@ -415,9 +475,11 @@ def needs_authorization(slice: Slice, connection: Connection, error: ConnectorEr
     if account is None:
         return
     now = slice.now()
+    told = {"status": Account.Status.NEEDS_AUTHORIZATION, "status_text": clean_text(str(error)), "checked_at": now}
     with transaction.atomic():
-        Account.objects.filter(pk=account.pk).update(
-            status=Account.Status.NEEDS_AUTHORIZATION, status_text=clean_text(str(error)), checked_at=now
-        )
+        # Not of an account that somebody gave new credentials meanwhile: the error was about the old ones.
+        same = Account.objects.filter(pk=account.pk, edition=account.edition)
+        if same.update(**told, updated_at=now) != 1:
+            return
         header = {"account": str(account.code), "app": account.app, "error": type(error).__name__}
         append("portal", [Entry("account.failed", "system", header)], now)

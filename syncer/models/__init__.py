@@ -6,12 +6,13 @@ from syncer.models.hold import Hold
 from syncer.models.lease import AccountLease, ApiUsage, Heartbeat
 from syncer.models.link import Link, Side
 from syncer.models.log import LogChain, LogCheckpoint, SyncLog
-from syncer.models.run import Change, SyncRun
+from syncer.models.run import Cancellation, Change, SyncRun
 
 __all__ = [
     "AccountLease",
     "ApiUsage",
     "Book",
+    "Cancellation",
     "Change",
     "Counter",
     "Heartbeat",

@@ -3,6 +3,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 
 class Hold(models.Model):
@@ -35,12 +36,14 @@ class Hold(models.Model):
     resolved = models.DateTimeField(null=True, blank=True)
     resolution = models.CharField(max_length=100, blank=True)
     resolver = models.CharField(max_length=200, blank=True)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["connection"], condition=Q(resolved__isnull=True), name="hold_open"),
             models.Index(fields=["kind"], condition=Q(resolved__isnull=True), name="hold_open_kind"),
+            models.Index(fields=["updated_at"], name="hold_updated"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["subject"], condition=Q(resolved__isnull=True), name="hold_open_once"),

@@ -69,6 +69,7 @@ class Link(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["connection", "state", "reason"], name="link_health"),
+            models.Index(fields=["connection", "updated_at"], name="link_updated"),
             models.Index(fields=["connection", "left"], name="link_connection_left"),
             models.Index(fields=["connection", "right"], name="link_connection_right"),
             models.Index(

@@ -94,6 +94,19 @@ class SyncRun(models.Model):
         return str(self.code)
 
 
+class Cancellation(models.Model):
+    """That a person wants a run to end. A row of its own: workers save a run as a whole, and must not overwrite it.
+    Whoever writes or reads it for a decision takes the connection's row first."""
+
+    connection = models.ForeignKey("connections.Connection", models.CASCADE, related_name="cancellations")
+    run = models.OneToOneField(SyncRun, models.CASCADE, related_name="cancellation")
+    actor = models.CharField(max_length=200)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"Cancellation of {self.run_id}"
+
+
 class Change(models.Model):
     """One planned write: the plan, the write-ahead intent and the progress bar in one row.
 

@@ -11,7 +11,7 @@ from connections import services
 from connections.models import Account, Client, Connection, FieldMapping
 from portal.clock import SYSTEM
 from syncer.connectors.base import RateLimited
-from syncer.models import SyncLog
+from syncer.models import SyncLog, SyncRun
 from tests.api.desk import ALL, InMemory, Tool, rows, tool
 from tests.engine.memory import MemoryApp, raising
 from tests.engine.world import World, make_world
@@ -224,6 +224,21 @@ def test_parameters_of_a_list(agency: Tool, address: str) -> None:
     problem(agency.get(address))
 
 
+@pytest.mark.parametrize("since", ["2026-11-24T09:00:00Z", "2026-11-25T00:00:00Z"])
+def test_a_part_of_the_history_begins_before_it_ends(agency: Tool, world: World, since: str) -> None:
+    before = SyncLog.objects.count()
+    span = f"connection={world.connection.code}&since={since}&until=2026-11-24T09:00:00Z"
+    assert list(problem(agency.get(f"sync-log/export/?{span}"))["errors"]) == ["until"]
+    assert SyncLog.objects.count() == before
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "\u0661", ""])
+def test_a_length_that_is_none(agency: Tool, length: str) -> None:
+    headers: Any = {"HTTP_AUTHORIZATION": f"Bearer {agency.key}", "CONTENT_LENGTH": length}
+    answer = agency.browser.generic("GET", "/api/v1/me/", **headers)
+    assert answer.status_code == (200 if length == "" else 413)
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -267,6 +282,24 @@ def test_a_plan_is_approved_once(agency: Tool, world: World) -> None:
     assert agency.post(f"runs/{code}/approve/").status_code == 200
     problem(agency.post(f"runs/{code}/approve/"), 409)
     problem(agency.post(f"runs/{code}/reject/"), 409)
+
+
+@pytest.mark.parametrize("resolution", ["approve", "reject"])
+def test_the_question_about_a_plan_is_answered_only_as_it_was_seen(agency: Tool, world: World, resolution: str) -> None:
+    world.edit(limits={"creates": 0}, review="never")
+    world.settle()
+    world.left.person_creates("l1", given="Ada", email="ada@example.com")
+    world.connection.runs.update(status="done")
+    SyncRun.objects.create(connection=world.connection, version=1, status="done", queued_at=world.clock.now())
+    assert world.sync().status == "held"
+    hold = rows(agency.get("holds/?open=true"))[0]
+    digest = SyncRun.objects.get(status="held").plan_digest
+    path, other = f"holds/{hold['code']}/resolve/", "0" * 64
+    found = problem(agency.post(path, {"resolution": resolution, "digest": other}), 409)
+    assert "not the plan" in found["detail"]
+    assert rows(agency.get("holds/?open=true")) == [hold]
+    answer = agency.post(path, {"resolution": resolution, "digest": digest})
+    assert (answer.status_code, answer.json()["choices"]) == (200, [])
 
 
 @pytest.mark.parametrize("act", ["activate", "pause", "resume", "sync", "plan"])

@@ -35,7 +35,7 @@ def test_it_says_who_it_is(acme_only: Client) -> None:
     _, text = create_key(acme_only, "anna", name="The warehouse", scopes=["sync", "read"])
     said = Tool(text).get("me/").json()
     assert said["name"] == "The warehouse"
-    assert said["client"] == {"code": str(acme_only.code), "name": "Acme", "slug": "acme"}
+    assert said["client"] == {"code": str(acme_only.code), "name": "Acme", "slug": "acme", "four_eyes": False}
     assert said["scopes"] == ["read", "sync"]
     assert said["expires_at"] is None
 

@@ -1,6 +1,7 @@
 """Every call x every scope x own client, another client, no key. The calls are read from the list of addresses, so that
 a new one that nobody thought about fails here."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +51,10 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "POST connections/{code}/plan/": SYNC,
     "GET connections/{code}/health/": READ,
     "GET connections/{code}/versions/": READ,
+    "GET connections/{code}/versions/{number}/": READ,
+    "POST connections/{code}/versions/{number}/restore/": MANAGE,
     "GET connections/{code}/configuration/": READ,
+    "PUT connections/{code}/configuration/": MANAGE,
     "GET connections/{code}/mapping-options/": READ,
     "GET connections/{connection}/field-mappings/": READ,
     "POST connections/{connection}/field-mappings/": MANAGE,
@@ -62,6 +66,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "GET runs/{code}/changes/": READ,
     "POST runs/{code}/approve/": APPROVE,
     "POST runs/{code}/reject/": APPROVE,
+    "POST runs/{code}/cancel/": SYNC,
     "GET links/": READ,
     "GET links/{code}/": READ,
     "GET links/{code}/explain/": READ,
@@ -81,9 +86,9 @@ def calls() -> Iterator[str]:
         view: Any = pattern.callback
         if not (isinstance(getattr(view, "cls", None), type) and issubclass(view.cls, Api)):
             continue
-        address = str(pattern.pattern).strip("^$").replace("(?P<connection>[^/]+)", "{connection}")
+        address = re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", r"{\1}", str(pattern.pattern).strip("^$"))
         for method in sorted(set(view.actions) - {"head"}):
-            yield f"{method.upper()} {address.replace('(?P<code>[^/]+)', '{code}')}"
+            yield f"{method.upper()} {address}"
 
 
 def test_the_table_is_complete() -> None:
@@ -104,6 +109,7 @@ class Place:
         name = "accounts" if address.startswith("accounts") else name
         name = address.split("/")[0] if name not in ("field-mappings",) else name
         filled = address.replace("{code}", self.codes.get(name, "")).replace("{connection}", self.codes["connections"])
+        filled = filled.replace("{number}", "1")
         if filled.endswith(("verify/", "export/")):
             filled += f"?connection={self.codes['connections']}"
         return method, filled

@@ -103,3 +103,12 @@ def judged(cases: Any, tools: dict[str, Tool], scope: str) -> None:
         sent(tools, scope, case)
 
     each()
+
+
+def test_the_description_is_open_and_not_without_end(settings: Any) -> None:
+    settings.API_DOCS_RATE = "3/minute"
+    answers = [Browser().get(path) for path in ["/api/schema/", "/api/docs/"] * 2]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[-1]["Content-Type"] == "application/problem+json"
+    assert 1 <= int(answers[-1]["Retry-After"]) <= 60
+    assert Browser().get("/api/schema/", REMOTE_ADDR="192.0.2.7").status_code == 200

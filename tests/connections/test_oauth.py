@@ -319,6 +319,7 @@ def test_what_was_granted_stays_while_the_app_is_down(rolodex: Desk) -> None:
     with pytest.raises(Transient):
         allow(rolodex, account)
     rolodex.app.down = False
+    account.refresh_from_db()
     assert services.check_account(account, ANNA).key == "anna"
 
 

@@ -303,6 +303,18 @@ class Acts:
                 runs.reject(run, ANNA, self.world.clock)
             self.tell(f"the plan of connection {number} is {'approved' if yes else 'rejected'}")
 
+    def cancels(self, number: int) -> None:
+        """A person ends the run that is under way."""
+        run = SyncRun.objects.filter(connection=self.connection(number), status__in=["queued", "running"]).first()
+        if run is not None:
+            with suppress(Refused):
+                runs.cancel(run, ANNA, self.world.clock)
+                self.tell(f"the run of connection {number} is cancelled")
+
+    def cancels_meanwhile(self, book: int, number: int, call: int) -> None:
+        """In the middle of a call."""
+        self.arm(book, call, lambda: self.cancels(number))
+
     # What goes wrong
 
     def breaks(self, book: int, fault: int, call: int) -> None:

@@ -1,4 +1,4 @@
-"""Twelve stories of a sync, told in peace, and then once for each tick and each way in which it can go wrong there: the
+"""Stories of a sync, told in peace, and then once for each tick and each way in which it can go wrong there: the
 process dies before or after it, the app fails, the answer of a write that landed is lost. Within three runs all is as
 if nothing had happened.
 
@@ -17,8 +17,9 @@ import pytest
 from django.db import connection as database
 
 from connections import services
+from syncer import services as sync_services
 from syncer.audit.chain import Entry, redact
-from syncer.models import SyncLog
+from syncer.models import SyncLog, SyncRun
 from tests.engine.memory import MemoryApp
 from tests.engine.stories import (
     Kind,
@@ -205,6 +206,16 @@ def turn(stage: Stage) -> None:
     services.update_connection(stage.connection(), ANNA, {"winner": "right"}, clock=stage.clock)
 
 
+def cancel_meanwhile(stage: Stage) -> None:
+    edit_each(stage)
+    stage.meanwhile = ("reread", cancel)
+
+
+def cancel(stage: Stage) -> None:
+    run = SyncRun.objects.filter(connection=stage.connection(), status="running").get()
+    sync_services.cancel(run, ANNA, stage.clock)
+
+
 def shared() -> Stage:
     """One book in the middle of two connections."""
     middle, north, south = (MemoryApp(name) for name in ("middle", "north", "south"))
@@ -245,6 +256,7 @@ STORIES: dict[str, Story] = {
     "approval": Story(with_reviews, [meet, approve, edit_ada, approve]),
     "redaction": Story(with_ada, [edit_each, erase_meanwhile]),
     "edited meanwhile": Story(with_ada, [turn_meanwhile], one_end=False),
+    "cancelled meanwhile": Story(with_ada, [cancel_meanwhile, nothing]),
     "two connections": Story(shared, [come_from_the_north, edit_in_the_south, nothing]),
 }
 WRITING = ("reread", "create", "update")

@@ -124,13 +124,17 @@ class Sparse(Telling):
     def asks(self, number: int, side: int, tag: int) -> None:
         self.do("asks", number, side, tag)
 
-    @rule(act=st.sampled_from(["pauses", "resumes", "plans"]), number=CONNECTION)
+    @rule(act=st.sampled_from(["pauses", "resumes", "plans", "cancels"]), number=CONNECTION)
     def orders(self, act: str, number: int) -> None:
         self.do(act, number)
 
     @rule(number=CONNECTION, option=st.integers(0, 4))
     def sets(self, number: int, option: int) -> None:
         self.do("sets", number, option)
+
+    @rule(book=BOOK, number=CONNECTION, call=CALL)
+    def cancels_meanwhile(self, book: int, number: int, call: int) -> None:
+        self.do("cancels_meanwhile", book, number, call)
 
     @rule(number=CONNECTION, yes=st.booleans())
     def decides(self, number: int, yes: bool) -> None:

@@ -127,7 +127,10 @@ BUTTONS = {
         **dict.fromkeys(("activate", "pause", "resume", "sync", "plan"), "administrator manager"),
         **dict.fromkeys(("evidence", "bare-evidence"), "administrator manager approver auditor"),
     },
-    "syncer.syncrun": dict.fromkeys(("approve", "reject"), "administrator approver"),
+    "syncer.syncrun": {
+        **dict.fromkeys(("approve", "reject"), "administrator approver"),
+        "cancel": "administrator manager",
+    },
     "syncer.hold": dict.fromkeys(("right", "again", "leave"), "administrator approver"),
     "connections.apikey": {"revoke": "administrator"},
     "portal.person": dict.fromkeys(("link", "reset", "deactivate", "activate"), "administrator"),

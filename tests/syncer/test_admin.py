@@ -293,3 +293,27 @@ def test_every_link_leads_somewhere(acme: Office) -> None:
 def links(html: str) -> list[str]:
     content = html[html.index('id="content"') :]
     return [link for link in re.findall(r'<a [^>]*href="([^"#]+)"', content) if link.startswith(("/", "?"))]
+
+
+def test_a_run_that_waits_for_a_worker_is_cancelled_by_who_may_start_one(acme: Office) -> None:
+    acme.first_plan()
+    approve_the_plan(acme)
+    run = SyncRun.objects.get()
+    assert "Cancel this run" in text(acme.browser.get(url("syncrun", run)))
+    approver = at_desk(staff("the-approver", (acme.acme, "approver")))
+    assert "Cancel this run" not in text(approver.get(url("syncrun", run)))
+    approver.post(url("syncrun", run, "act/cancel"))
+    run.refresh_from_db()
+    assert run.status == "queued"
+    manager = at_desk(staff("the-manager", (acme.acme, "manager")))
+    page = manager.post(url("syncrun", run, "act/cancel"), follow=True)
+    assert said(page)[0].startswith("Cancelled.")
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("cancelled", "cancelled by the-manager")
+    page = acme.browser.post(url("syncrun", run, "act/cancel"), follow=True)
+    assert said(page) == ["That is not possible any more. Here is how it stands now."]
+
+
+def approve_the_plan(acme: Office) -> None:
+    plan = the_plan()
+    acme.browser.post(url("syncrun", plan, "act/approve"), {"digest": plan.plan_digest})

@@ -15,7 +15,8 @@ from connections.models import Connection
 from connections.services import Refused
 from portal.clock import Clock
 from portal.management.demo.place import alive
-from syncer.engine.run import OPEN_PLAN, UNDER_WAY
+from syncer.engine.cancelling import UNDER_WAY
+from syncer.engine.run import OPEN_PLAN
 from syncer.models import AccountLease, Record, SyncRun
 from syncer.services import request_sync
 from syncer.tasks import enqueue

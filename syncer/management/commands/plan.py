@@ -6,8 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from connections.models import Connection
 from connections.services import Refused
+from syncer.engine.cancelling import UNDER_WAY
 from syncer.engine.planner import WORDS
-from syncer.engine.run import OPEN_PLAN, UNDER_WAY
+from syncer.engine.run import OPEN_PLAN
 from syncer.management.terminal import find_connection, plan_words, printable, sentence, shown, work
 from syncer.models import Change, SyncRun
 from syncer.services import approve, request_plan
