@@ -42,7 +42,7 @@ class Part:
 
 PARTS = (
     Part("The client and its members", ("connections.client",), Right.LOOK, Right.LOOK, Right.LOOK),
-    Part("Accounts; check again", ("connections.account",), Right.SET_UP, Right.LOOK, Right.LOOK),
+    Part("Accounts; authorise, check again", ("connections.account",), Right.SET_UP, Right.LOOK, Right.LOOK),
     Part(
         "Connections, mappings, rules; activate, pause, resume, sync, plan",
         ("connections.connection", "connections.fieldmapping", "connections.rule"),

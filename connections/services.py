@@ -28,6 +28,7 @@ from connections.models import (
 )
 from connections.models.connection import SIDES, SideName, other
 from connections.secrets import SecretUnreadable
+from connections.tokens import StoredTokens, entered, not_authorised, waits_for_a_person
 from connections.validation import (
     NO_UNSUBSCRIBES,
     activation_problems,
@@ -76,7 +77,9 @@ class Overtaken(Refused):
 
 def connector_of(account: Account, meter: Meter | None = None) -> Connector:
     """A connector for an account, with its secrets. Raises SecretUnreadable."""
-    return connect(Login(account.app, account.settings, Credential.of(account), account.identity), meter)
+    tokens = StoredTokens(account) if connector_class(account.app).app.oauth is not None else None
+    secrets = entered(Credential.of(account))
+    return connect(Login(account.app, account.settings, secrets, account.identity, tokens), meter)
 
 
 def asked_by_a_person(account: Account, connect_to: Connect, clock: Clock) -> Connector:
@@ -99,7 +102,9 @@ def create_account(
     """Raises ValidationError with messages by field. The account is asked who it is by `check_account`."""
     clean = cleaned_settings(app, settings, credentials)
     share = {} if api_share is None else {"api_share": api_share}
-    account = Account(client=client, app=app, label=label.strip(), settings=clean, **share)
+    about = connector_class(app).app
+    text = not_authorised(about) if waits_for_a_person(about, credentials) else ""
+    account = Account(client=client, app=app, label=label.strip(), settings=clean, status_text=text, **share)
     check_label(account)
     account.full_clean()
     with transaction.atomic():
@@ -124,6 +129,8 @@ def update_account(
     given = {name: value for name, value in (credentials or {}).items() if value != ""}
     refuse_to_move(account, settings, given)
     secrets = {**kept_secrets(account, given), **given}
+    if "client_id" in given and "client_secret" not in given:
+        secrets.pop("client_secret", None)
     account.settings = cleaned_settings(account.app, settings if settings is not None else account.settings, secrets)
     account.label = label.strip() if label is not None else account.label
     account.api_share = api_share if api_share is not None else account.api_share
@@ -158,9 +165,9 @@ def refuse_to_move(account: Account, settings: Mapping[str, str] | None, given: 
 
 
 def kept_secrets(account: Account, given: Mapping[str, str]) -> Mapping[str, str]:
-    """What is stored. Where it cannot be read any more, entering all of it anew is the way out."""
+    """What is stored of what was entered. Where it cannot be read any more, entering all of it anew is the way out."""
     try:
-        return Credential.of(account)
+        return entered(Credential.of(account))
     except SecretUnreadable:
         if not {one.name for one in connector_class(account.app).app.credentials if one.required} <= given.keys():
             raise

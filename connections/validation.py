@@ -6,6 +6,7 @@ from connections import conditions as language
 from connections.fieldtypes import InvalidValue, clean, compatibility, value_map_problems
 from connections.models import Account, Action, Condition, Connection, FieldMapping, Rule
 from connections.models.connection import SIDES, SideName, other
+from connections.tokens import pair_problems
 from syncer.connectors.base import Account as Login
 from syncer.connectors.base import Field, FieldType, Misconfigured
 from syncer.connectors.registry import CONNECTORS, connect, connector_class
@@ -29,6 +30,7 @@ def setting_problems(app: str, settings: Mapping[str, str], credentials: Mapping
             value = given.get(one.name, "")
             if one.required and value.strip() == "":
                 problems[one.name] = f"{one.label} is missing. {one.help}".strip()
+    problems = problems or pair_problems(found.app, credentials)
     return problems or form_problems(app, settings, credentials)
 
 

@@ -20,6 +20,7 @@ from django_q.tasks import async_task
 
 from connections.keys import forget_answers
 from connections.models import Account, Connection
+from connections.oauth import forget_authorizations
 from connections.secrets import SecretUnreadable
 from connections.services import checked, connector_of
 from portal.clock import SYSTEM, Clock
@@ -135,6 +136,7 @@ def queue_what_is_due(now: datetime) -> int:
     if cache.add("syncer.tidied", True, 3600):
         tidy(now)
         forget_answers(now)
+        forget_authorizations(now)
     checkpoint.hourly(now)
     return queued
 

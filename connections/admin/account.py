@@ -4,6 +4,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
 
 from connections import scope, services
 from connections.admin.base import REFUSALS, ClientFilter, ServiceAdmin, actor, list_of, page_of, words
@@ -12,6 +14,8 @@ from connections.forms import reading
 from connections.forms.account import AccountForm, account_form
 from connections.forms.base import ServiceForm, asked
 from connections.models import Account
+from connections.oauth import begin_authorization
+from connections.tokens import client_of, waits_for_a_person
 from portal.clock import SYSTEM
 from syncer.connectors.base import App
 from syncer.connectors.registry import CONNECTORS, apps, calls_per_hour, connector_class
@@ -69,17 +73,38 @@ class AccountAdmin(ServiceAdmin):
 
     def groups(self, request: HttpRequest, obj: Any) -> Any:
         app = self.app(request, obj)
+        inputs: dict[str, Any] = {"fields": [one.name for one in (*app.settings, *app.credentials)]}
+        if app.oauth is not None:
+            inputs |= {"description": self.about_client(request, app)}
         return [
             (None, {"fields": ["client", "label", "seen", "app"]}),
-            (app.label, {"fields": [one.name for one in (*app.settings, *app.credentials)]}),
+            (app.label, inputs),
             ("Calls", {"fields": ["api_share"]}),
         ]
+
+    def about_client(self, request: HttpRequest, app: App) -> str:
+        ours = f"Leave these empty to use the portal's own OAuth client at {app.label}. Another has to know"
+        none = f"The portal has no OAuth client of its own at {app.label}: enter one that knows"
+        text = none if client_of(app, {}) is None else ours
+        return format_html("{} this redirect address: <code>{}</code>", text, callback_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.app in CONNECTORS)
 
     def buttons(self, request: HttpRequest, obj: Any) -> Sequence[Button]:
-        return [Button("check", "Check again", lambda: self.checked(request, obj))]
+        check = Button("check", "Check again", lambda: self.checked(request, obj))
+        app = connector_class(obj.app).app
+        if app.oauth is None:
+            return [check]
+        known = obj.identity != ""
+        label = "Authorise again" if known else f"Authorise with {app.label}"
+        return [Button("authorize", label, lambda: self.sent_away(request, obj), strong=not known), check]
+
+    def sent_away(self, request: HttpRequest, account: Account) -> HttpResponseRedirect:
+        session = request.session.session_key
+        assert session is not None
+        begun = begin_authorization(account, actor(request), callback_of(request), session=session)
+        return HttpResponseRedirect(begun.url)
 
     def checked(self, request: HttpRequest, account: Account) -> str:
         identity = services.check_account(account, actor(request))
@@ -109,18 +134,20 @@ class AccountAdmin(ServiceAdmin):
         if change:
             self.update(request, form)
             return
+        credentials = form.values(form.about.credentials)
         account = services.create_account(
             obj.client,
             actor(request),
             app=form.about.slug,
             label=form.cleaned_data["label"],
             settings=form.values(form.about.settings),
-            credentials=form.values(form.about.credentials),
+            credentials=credentials,
         )
         if form.cleaned_data["api_share"] != account.api_share:
             services.update_account(account, actor(request), api_share=form.cleaned_data["api_share"])
         obj.pk = account.pk
-        self.say_check(request, account)
+        if not waits_for_a_person(form.about, credentials):
+            self.say_check(request, account)
 
     def update(self, request: HttpRequest, form: AccountForm) -> None:
         account = Account.objects.get(pk=form.instance.pk)
@@ -157,3 +184,8 @@ class AccountAdmin(ServiceAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and len(scope.clients(request, scope.MANAGER)) > 0
+
+
+def callback_of(request: HttpRequest) -> str:
+    """The address to which the pages of apps send people back."""
+    return request.build_absolute_uri(reverse("oauth_callback"))

@@ -69,7 +69,8 @@ class KeptJSON(JSONRenderer):
 
 
 def keep(claimed: ApiAnswer, response: Response, rendered: bytes) -> None:
-    if response.status_code in NOT_KEPT or response.status_code >= 500 or "Retry-After" in response:
+    passing = response.status_code >= 500 or "Retry-After" in response
+    if passing or response.status_code in NOT_KEPT or response.get("Cache-Control") == "no-store":
         claimed.delete()
         return
     ApiAnswer.objects.filter(pk=claimed.pk).update(

@@ -89,6 +89,11 @@ class CheckBody(Body):
     identity = serializers.CharField(read_only=True)
 
 
+class BegunBody(Body):
+    url = serializers.URLField(read_only=True, help_text="For a person to open, in a browser of theirs.")
+    expires_at = Moment(read_only=True)
+
+
 class BookBody(Body):
     id = serializers.CharField(read_only=True)
     name = serializers.CharField(read_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import django_filters
+from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from connections.api.filters import ByClient
 from connections.api.serializers import (
     AccountBody,
     AppBody,
+    BegunBody,
     BookBody,
     CheckBody,
     ClientBody,
@@ -24,6 +26,7 @@ from connections.api.serializers import (
     OwnerBody,
 )
 from connections.models import Account, Client
+from connections.oauth import begin_authorization
 from portal.clock import SYSTEM
 from syncer.connectors.registry import apps
 from syncer.rates import used
@@ -97,7 +100,7 @@ class AccountView(Lists, Shows):
     filterset_class = AccountFilter
     scopes = {
         **dict.fromkeys(["list", "retrieve", "books", "fields", "owners", "tags"], (READ,)),
-        **dict.fromkeys(["create", "partial_update", "destroy", "check"], (MANAGE,)),
+        **dict.fromkeys(["create", "partial_update", "destroy", "check", "authorize"], (MANAGE,)),
     }
 
     queries = {"fields": frozenset({"book"}), "tags": frozenset({"book"})}
@@ -140,6 +143,17 @@ class AccountView(Lists, Shows):
         account = self.acted_on()
         identity = services.check_account(account, self.actor)
         return Response({"status": account.status, "identity": identity.key})
+
+    @extend_schema(
+        summary="Where a person gives access on the app's own page: an address that works once, for ten minutes",
+        request=None,
+        responses=BegunBody,
+    )
+    @action(detail=True, methods=["post"])
+    def authorize(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        account = self.acted_on()
+        begun = begin_authorization(account, self.actor, request.build_absolute_uri(reverse("oauth_callback")))
+        return Response(BegunBody(begun).data, headers={"Cache-Control": "no-store"})
 
     @extend_schema(summary="Its books, read from the app", responses=BookBody(many=True))
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)

@@ -7,7 +7,8 @@ from django.http import HttpRequest
 
 from connections import scope
 from connections.forms.base import ServiceForm
-from connections.models import Account, Client
+from connections.models import Account, Client, Credential
+from connections.secrets import SecretUnreadable
 from syncer.connectors.base import App, Input
 
 KEEP = "Set. Leave empty to keep it."
@@ -67,11 +68,24 @@ def choosable(request: HttpRequest) -> Any:
 def account_form(app: App, account: Account | None) -> type[AccountForm]:
     """The form for one app. What is stored of an account's secrets is not in it."""
     inputs: dict[str, forms.Field] = {}
+    stored = set() if account is None else stored_names(app, account)
     for one in app.settings:
         inputs[one.name] = text_input(one, "" if account is None else str(account.settings.get(one.name, "")))
     for one in app.credentials:
-        inputs[one.name] = secret_input(one, stored=account is not None)
+        inputs[one.name] = secret_input(one, one.name in stored)
     return type("AccountForm", (AccountForm,), {"about": app, **inputs})
+
+
+def stored_names(app: App, account: Account) -> set[str]:
+    """The inputs that may be left empty because something is stored: of those that need not be there, not all."""
+    names = {one.name for one in app.credentials}
+    if all(one.required for one in app.credentials):
+        return names
+    try:
+        there = Credential.of(account)
+    except SecretUnreadable:
+        return names
+    return {one.name for one in app.credentials if one.required or there.get(one.name, "") != ""}
 
 
 def text_input(one: Input, initial: str) -> forms.CharField:

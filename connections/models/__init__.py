@@ -1,6 +1,7 @@
 """What is kept in sync: configuration only."""
 
 from connections.models.account import Account, Credential
+from connections.models.authorization import Authorization
 from connections.models.client import Client, Membership
 from connections.models.connection import ConfigVersion, Connection
 from connections.models.key import ApiAnswer, ApiKey
@@ -12,6 +13,7 @@ __all__ = [
     "Action",
     "ApiAnswer",
     "ApiKey",
+    "Authorization",
     "Client",
     "Condition",
     "ConfigVersion",

@@ -58,11 +58,13 @@ class Account(models.Model):
 
 class Credential(models.Model):
     """The secrets of one account, apart so that no list ever decrypts them. The account's code is encrypted with them:
-    a row that was copied or moved to another account opens nothing there."""
+    a row that was copied or moved to another account opens nothing there. `version` counts what was written into this
+    row by `renew`, which nobody configured: `updated_at` stays."""
 
     account = models.OneToOneField(Account, models.CASCADE, related_name="credential")
     secrets = EncryptedJSONField()
     updated_at = models.DateTimeField(auto_now=True)
+    version = models.PositiveBigIntegerField(default=0, editable=False)
 
     def __str__(self) -> str:
         return f"Credentials of {self.account_id}"
@@ -74,14 +76,28 @@ class Credential(models.Model):
         return cls.objects.create(account=account, secrets={**secrets, WRITTEN_FOR: str(account.code)})
 
     @classmethod
-    def of(cls, account: Account) -> Secrets:
-        """The secrets of the account, empty where none are stored. Raises SecretUnreadable, also for another's."""
+    def row_of(cls, account: Account) -> Self | None:
+        """Raises SecretUnreadable, also for another account's."""
         found = cls.objects.filter(account=account).first()
-        if found is None:
-            return Secrets()
-        if found.secrets.get(WRITTEN_FOR) != str(account.code):
+        if found is not None and found.secrets.get(WRITTEN_FOR) != str(account.code):
             raise SecretUnreadable(
                 f"The stored credentials of {account} were written for another account. "
                 "Enter this account's credentials again."
             )
-        return Secrets({name: value for name, value in found.secrets.items() if name != WRITTEN_FOR})
+        return found
+
+    @classmethod
+    def of(cls, account: Account) -> Secrets:
+        """The secrets of the account, empty where none are stored. Raises SecretUnreadable, also for another's."""
+        found = cls.row_of(account)
+        return found.plain if found is not None else Secrets()
+
+    @property
+    def plain(self) -> Secrets:
+        return Secrets({name: value for name, value in self.secrets.items() if name != WRITTEN_FOR})
+
+    def renew(self, secrets: Mapping[str, str]) -> bool:
+        """In place of what this row held when it was read. False where somebody stored others since: theirs stay."""
+        there = type(self).objects.filter(pk=self.pk, version=self.version)
+        kept = {**secrets, WRITTEN_FOR: self.secrets[WRITTEN_FOR]}
+        return there.update(secrets=kept, version=models.F("version") + 1) == 1

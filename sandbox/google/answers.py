@@ -43,7 +43,8 @@ class Failure(Exception):
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.legacy is not None:
             domain, reason, message = self.legacy
-            error["errors"] = [{"message": message, "domain": domain, "reason": reason}]
+            where = {"location": "Authorization", "locationType": "header"} if self.code == 401 else {}
+            error["errors"] = [{"message": message, "domain": domain, "reason": reason, **where}]
         error["status"] = self.status
         if self.details:
             error["details"] = list(self.details)

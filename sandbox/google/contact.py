@@ -79,8 +79,6 @@ def check_date(date: Mapping[str, int]) -> None:
         datetime(year or 2000, month or 1, day or 1)
     except ValueError:
         raise invalid() from None
-    if year > 9999:
-        raise invalid()
 
 
 def named(item: Mapping[str, Any]) -> dict[str, Any]:

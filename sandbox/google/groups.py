@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sandbox.google import schema
-from sandbox.google.answers import EXPIRED_FORMS, NOT_FOUND, Failure, invalid
+from sandbox.google.answers import EXPIRED_FORMS, Failure, invalid
 from sandbox.google.call import Call
 from sandbox.google.contact import JOINABLE, Contact
 from sandbox.google.group import ANSWERED, LISTED, SYSTEM, Group, system_shown
@@ -166,9 +166,7 @@ def _people(call: Call, names: list[str], lost: list[str]) -> list[Contact]:
     for name in names:
         try:
             contact = call.account.find(name)
-        except Failure as failure:
-            if failure is not NOT_FOUND:
-                raise
+        except Failure:
             lost.append(name)
         else:
             found[contact.id] = contact

@@ -10,7 +10,8 @@ HEADERS = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-s
 
 def framed(title: str, body: str) -> bytes:
     style = "body{font:16px sans-serif;max-width:32rem;margin:3rem auto}label{display:block;margin:.4rem 0}"
-    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{style}</style>"
+    metas = '<meta charset=utf-8><meta name=viewport content="width=device-width"><link rel=icon href="data:,">'
+    head = f"{metas}<title>{escape(title)}</title><style>{style}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body><main>{body}</main></body></html>".encode()
 
 

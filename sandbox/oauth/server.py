@@ -23,7 +23,7 @@ Form = Mapping[str, str]
 class OAuthServer:
     """`handle` answers the requests to its three paths and None for all others. `user_of` is for the app that is asked
     with a token. The `person_*` methods are what people do on its page, or in their account at the app; `log` keeps
-    the grant type and the status of each call of the token endpoint."""
+    the grant type and the status of each call of the token endpoint, `given` each access token."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class OAuthServer:
         self.levers = OAuthLevers()
         self.log: list[tuple[str, int]] = []
         self.grants: list[Grant] = []
+        self.given: list[str] = []
         self._codes: dict[str, Code] = {}
         self._access: dict[str, Access] = {}
 
@@ -262,6 +263,7 @@ class OAuthServer:
         token = f"ya29.{secrets.token_urlsafe(60)}"
         ends = None if self.lifetime is None else self.clock.now() + self.lifetime
         self._access[token] = Access(grant, ends)
+        self.given.append(token)
         if self.lifetime is None:
             return {"access_token": token, "expires_in": 0, "scope": None}
         seconds = int(self.lifetime.total_seconds())

@@ -124,6 +124,7 @@ class OAuth:
     `authorize` and `token` name addresses in the registry's `Options.urls`; `client` is the prefix of the settings
     that hold the agency's own OAuth client (GOOGLE: GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET). All of `scopes` are
     asked for; without all of `needed` the account does not work. `extra` goes into the address of the app's page.
+    `words` say what a scope allows, to a person who left it out.
     """
 
     authorize: str
@@ -132,6 +133,7 @@ class OAuth:
     scopes: tuple[str, ...]
     needed: tuple[str, ...]
     extra: tuple[tuple[str, str], ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class Reply:
         return "html" in self.headers.get("content-type", "").lower() or self.body.lstrip()[:1] == b"<"
 
 
+def retry_after(reply: Reply) -> float | None:
+    """Seconds, where the answer names them as a number."""
+    seconds = reply.headers.get("retry-after", "").strip()
+    return float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 7 else None
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 

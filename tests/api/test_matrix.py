@@ -33,6 +33,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "PATCH accounts/{code}/": MANAGE,
     "DELETE accounts/{code}/": MANAGE,
     "POST accounts/{code}/check/": MANAGE,
+    "POST accounts/{code}/authorize/": MANAGE,
     "GET accounts/{code}/books/": READ,
     "GET accounts/{code}/fields/": READ,
     "GET accounts/{code}/owners/": READ,

@@ -20,6 +20,7 @@ import pytest
 from portal.clock import SYSTEM
 from portal.management.demo import place
 from sandbox.carddav import CardDavServer
+from sandbox.contacts import GoogleServer
 from sandbox.crm import SalesmateServer
 from tests.needs import needs
 from tests.portal.test_run import descendants, gone
@@ -228,10 +229,12 @@ def test_a_taken_port_is_said_before_anything_starts(demo: Demo) -> None:
 
 def test_the_stand_ins_run_alone_too(demo: Demo) -> None:
     carddav, salesmate = (demo.environment[f"DEMO_{name}_PORT"] for name in ("CARDDAV", "SALESMATE"))
-    options = ["--carddav-port", carddav, "--salesmate-port", salesmate, "--fill", "20"]
+    (google,) = free_ports(1)
+    options = ["--carddav-port", carddav, "--salesmate-port", salesmate, "--google-port", str(google), "--fill", "20"]
     with demo.started(*DEMO[:-1], "sandbox", *options) as process:
-        demo.wait_for(process, "Ctrl-C stops both.")
+        demo.wait_for(process, "Ctrl-C stops them.")
         contacts = SalesmateServer(demo.folder, int(salesmate), 1).side_door("GET", "contacts")
         book = CardDavServer(demo.folder, int(carddav), "sandbox", "sandbox").ask("GET", "/sandbox/contacts/")
-        assert (len(contacts), book.count(b"BEGIN:VCARD")) == (15, 20)
+        here = GoogleServer(demo.folder, google, (), "").side_door("GET", "users/anna@example.com/contacts")
+        assert (len(contacts), book.count(b"BEGIN:VCARD"), len(here)) == (15, 20, 20)
         demo.stop(process)

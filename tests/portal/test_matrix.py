@@ -122,7 +122,7 @@ PAGES = {
 # Who may press which button; of WHO, those who reach it. Everybody else changes nothing, whatever they send.
 BUTTONS = {
     "connections.client": {},
-    "connections.account": {"check": "administrator manager"},
+    "connections.account": dict.fromkeys(("authorize", "check"), "administrator manager"),
     "connections.connection": {
         **dict.fromkeys(("activate", "pause", "resume", "sync", "plan"), "administrator manager"),
         **dict.fromkeys(("evidence", "bare-evidence"), "administrator manager approver auditor"),

@@ -107,7 +107,8 @@ def googling(**levers: Any) -> Iterator[Googling]:
     judge = judged(app)
     with serve(judge) as url:
         found = Googling(app, clock, judge, url)
-        found.client(app.allow(ANNA)["access_token"])
+        given = app.allow(ANNA)
+        found.client(given["access_token"], given["refresh_token"])
         try:
             yield found
         finally:

@@ -64,6 +64,25 @@ def test_what_google_computes_cannot_be_written(google: Googling) -> None:
     assert [each["formattedType"] for each in made["relations"]] == ["colleague", "Mother"]
 
 
+def test_what_else_google_computes(google: Googling) -> None:
+    made = (
+        google.api.people()
+        .createContact(
+            body={
+                "genders": [{"value": "female"}, {}],
+                "imClients": [{"protocol": "jabber", "username": "ada"}],
+                "phoneNumbers": [{"value": "1"}, {"value": "+99 9"}],
+                "addresses": [{"city": "London"}, {"city": "Paris", "formattedValue": "Somewhere"}],
+            }
+        )
+        .execute()
+    )
+    assert made["genders"][0]["formattedValue"] == "Female"
+    assert made["imClients"][0]["formattedProtocol"] == "Jabber"
+    assert ["canonicalForm" in each for each in made["phoneNumbers"]] == [False, False]
+    assert [each["formattedValue"] for each in made["addresses"]] == ["London", "Somewhere"]
+
+
 @pytest.mark.parametrize(
     ("whole", "given", "family"),
     [("Ada Lovelace", "Ada", "Lovelace"), ("Ada Byron Lovelace", "Ada Byron", "Lovelace"), ("Björk", "Björk", None)],
@@ -220,10 +239,16 @@ def test_masks_are_needed_and_checked(google: Googling) -> None:
 
 def test_unknown_parameters_are_refused(google: Googling) -> None:
     http, url = google.api._http, f"{google.url}/v1/people/me/connections?personFields=names"
-    for more in ("&fieldss=x", "&requestSyncToken=maybe", "&pageSize=few", "&sources=READ_SOURCE_TYPE_MOON"):
+    for more in (
+        "&fieldss=x",
+        "&requestSyncToken=maybe",
+        "&pageSize=few",
+        "&sources=READ_SOURCE_TYPE_MOON",
+        "&sortOrder=SIZE",
+    ):
         reply, _ = http.request(url + more)
         assert reply.status == 400, more
-    assert len(google.judge.asked) == 4
+    assert len(google.judge.asked) == 5
 
 
 def test_a_batch_get_tells_of_each(google: Googling) -> None:
@@ -295,6 +320,11 @@ def test_a_batch_updates_all_or_none_under_one_mask(google: Googling) -> None:
     )
     assert google.get(one["resourceName"], "urls")["urls"][0]["value"] == "1"
     assert update({one["resourceName"]: changed(one, "6")}, mask="") == {}
+    assert refused(lambda: update({f"people/c{number}": {} for number in range(201)}))[0] == 400
+    assert refused(lambda: update("all"))[2] == "Invalid value at 'contacts' (TYPE_MESSAGE), \"all\""
+    new = google.anna.person_rename(two["resourceName"])
+    now = google.get(new)
+    assert refused(lambda: update({new: changed(now, "9"), two["resourceName"]: changed(now, "9")}))[0] == 400
     told = refused(lambda: update([changed(one, "7")]))[2]
     assert told == "Invalid JSON payload received. Cannot bind a list to map for field 'contacts'."
     assert "mask is required" in refused(lambda: update({one["resourceName"]: changed(one, "8")}, fields=""))[2]

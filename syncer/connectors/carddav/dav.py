@@ -11,7 +11,7 @@ from defusedxml.ElementTree import fromstring
 
 from syncer.connectors.carddav.errors import Act, Elsewhere, Meaning, NotDav, error, meaning
 from syncer.connectors.carddav.login import Login
-from syncer.connectors.http import Http, Reply
+from syncer.connectors.http import Http, Reply, retry_after
 
 DAV, CARDDAV = "DAV:", "urn:ietf:params:xml:ns:carddav"
 ElementTree.register_namespace("d", DAV)
@@ -123,11 +123,6 @@ class Dav:
 def quoted(etag: str) -> str:
     """Some servers leave the quotes of an entity tag out of the property; If-Match needs them (RFC 9110 8.8.3)."""
     return etag if etag == "" or etag.startswith(('"', "W/")) else f'"{etag}"'
-
-
-def retry_after(reply: Reply) -> float | None:
-    seconds = reply.headers.get("retry-after", "").strip()
-    return float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 7 else None
 
 
 def root_of(octets: bytes) -> ElementTree.Element | None:

@@ -8,8 +8,9 @@ from syncer.connectors.base import Misconfigured, Observed, Transient
 from syncer.connectors.carddav import dav as wire
 from syncer.connectors.carddav import fields
 from syncer.connectors.carddav.card import Card, Unreadable, parse
-from syncer.connectors.carddav.dav import Dav, Member, Multistatus, quoted, retry_after
+from syncer.connectors.carddav.dav import Dav, Member, Multistatus, quoted
 from syncer.connectors.carddav.errors import Act, Meaning, NoSync, error, meaning
+from syncer.connectors.http import retry_after
 
 BATCH = 100
 MAX_ROUNDS = 1000

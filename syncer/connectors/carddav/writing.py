@@ -23,10 +23,10 @@ from syncer.connectors.base import (
 )
 from syncer.connectors.carddav import fields
 from syncer.connectors.carddav.card import Unreadable, new
-from syncer.connectors.carddav.dav import Dav, conditions, retry_after, words
+from syncer.connectors.carddav.dav import Dav, conditions, words
 from syncer.connectors.carddav.errors import Act, Meaning, error, meaning
 from syncer.connectors.carddav.reading import Fetched, Reader, observe
-from syncer.connectors.http import Reply, refuse_in_transaction
+from syncer.connectors.http import Reply, refuse_in_transaction, retry_after
 from syncer.connectors.together import together
 
 READ_BEFORE = 50

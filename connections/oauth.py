@@ -1,0 +1,141 @@
+"""A person gives access on an app's own page: begun here, finished when they are sent back (docs/operations.md, OAuth
+clients)."""
+
+import secrets as randomness
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final
+
+from django.db import transaction
+
+from connections import services
+from connections.models import Account, Authorization, Credential
+from connections.services import Refused
+from connections.tokens import FreshTokens, authorizer, granted
+from portal.clock import SYSTEM, Clock
+from syncer.connectors.base import Account as Login
+from syncer.connectors.base import Connector, ConnectorError, Identity, Meter, Misconfigured
+from syncer.connectors.oauth import Grant, NotAllAllowed
+from syncer.connectors.registry import connect, connector_class
+
+LIFE: Final = timedelta(minutes=10)
+LONGEST: Final = 4000
+AGAIN: Final = "Begin again in the portal."
+# What an app's page says instead of a code (RFC 6749 4.1.2.1, and Google's own); nothing else of it is repeated.
+DENIED: Final[Mapping[str, str]] = {
+    "access_denied": "{label} gave no access: it was not allowed on its page.",
+    "admin_policy_enforced": "{label} gave no access: an administrator there does not permit this portal.",
+    "org_internal": "{label} gave no access: the portal's OAuth client is for members of another organisation only.",
+    "temporarily_unavailable": "{label} gave no access: its log-in has a trouble of its own. Try later.",
+    "server_error": "{label} gave no access: its log-in has a trouble of its own. Try later.",
+}
+DENIED_SOMEHOW: Final = "{label} gave no access, for a reason that is not known here."
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where to send the person, and until when they can come back."""
+
+    url: str = field(repr=False)
+    expires_at: datetime
+
+
+def begin_authorization(
+    account: Account, actor: str, redirect_uri: str, *, session: str = "", clock: Clock = SYSTEM
+) -> Begun:
+    """`session` is the key of the session that must come back; empty where whoever has the address may. Raises
+    Refused."""
+    app = connector_class(account.app).app
+    if app.oauth is None:
+        raise Refused(f"{app.label} has no page for this. Enter its credentials in the account.")
+    state, verifier = randomness.token_urlsafe(32), randomness.token_urlsafe(64)
+    try:
+        url = authorizer(account, services.kept_secrets(account, {})).page(redirect_uri, state, verifier)
+    except Misconfigured as error:
+        raise Refused(str(error)) from error
+    begun = Begun(url, clock.now() + LIFE)
+    Authorization.objects.create(
+        account=account,
+        digest=digest_of(state),
+        secrets={"verifier": verifier},
+        redirect_uri=redirect_uri,
+        actor=actor,
+        session=digest_of(session) if session else "",
+        expires_at=begun.expires_at,
+    )
+    return begun
+
+
+def take_authorization(state: str, session: str = "", clock: Clock = SYSTEM) -> Authorization:
+    """The one that this state stands for, once. Raises Refused for a state that is not known or over, that was used
+    before, or that another session began."""
+    found = Authorization.objects.select_related("account__client").filter(digest=digest_of(state)).first()
+    if found is None:
+        raise Refused(f"This is the way back from no authorisation that was begun here. {AGAIN}")
+    if found.session != "" and not compare_digest(found.session, digest_of(session)):
+        raise Refused(
+            f"This authorisation was begun by somebody who was logged in to the portal, and is theirs to finish, in "
+            f"the same browser. {AGAIN}"
+        )
+    now = clock.now()
+    if found.used_at is not None or found.expires_at <= now:
+        why = "was finished already" if found.used_at is not None else "took longer than ten minutes"
+        raise Refused(f"This authorisation {why}. {AGAIN}")
+    if not Authorization.objects.filter(pk=found.pk, used_at=None).update(used_at=now):
+        raise Refused(f"This authorisation was finished already. {AGAIN}")
+    return found
+
+
+def finish_authorization(taken: Authorization, code: str = "", error: str = "", clock: Clock = SYSTEM) -> Identity:
+    """Store what the app's page allowed, and ask the app who that is. Another login than before is refused, and what
+    was stored for the right one stays. Raises Refused, ConnectorError; the account then says why."""
+    account = taken.account
+    try:
+        grant = exchanged(taken, code, error, clock)
+    except (ConnectorError, Refused) as problem:
+        # An account that works goes on: nobody took its access away.
+        left_out = isinstance(problem, NotAllAllowed)
+        status = Account.Status.NEEDS_AUTHORIZATION if left_out else account.status
+        services.checked(account, taken.actor, "account.failed", status, str(problem), account.identity, clock)
+        raise
+
+    def connect_to(account: Account, meter: Meter) -> Connector:
+        known = services.kept_secrets(account, {})
+        return connect(Login(account.app, account.settings, known, account.identity, FreshTokens(grant)), meter)
+
+    try:
+        identity = services.check_account(account, taken.actor, connect_to, clock)
+    except ConnectorError:
+        # Who it is, is not known, but not known to be another either.
+        keep(account, grant)
+        raise
+    keep(account, grant)
+    return identity
+
+
+def exchanged(taken: Authorization, code: str, error: str, clock: Clock) -> Grant:
+    label = connector_class(taken.account.app).app.label
+    if error != "":
+        raise Refused(f"{DENIED.get(error, DENIED_SOMEHOW).format(label=label)} {AGAIN}")
+    if not 0 < len(code) <= LONGEST:
+        raise Refused(f"{label} sent nobody back with an answer. {AGAIN}")
+    asked = authorizer(taken.account, services.kept_secrets(taken.account, {}))
+    return asked.exchange(code, taken.redirect_uri, taken.secrets["verifier"], clock.now())
+
+
+def keep(account: Account, grant: Grant) -> None:
+    with transaction.atomic():
+        Credential.store(account, granted(services.kept_secrets(account, {}), grant))
+    services.forget(account)
+
+
+def forget_authorizations(now: datetime) -> None:
+    """Those that nobody can come back from any more."""
+    Authorization.objects.filter(expires_at__lt=now).delete()
+
+
+def digest_of(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
