@@ -45,8 +45,13 @@ RICH: dict[str, Any] = {
 def test_what_we_send_is_as_described_and_holds_nothing_that_only_google_says(google: Bench) -> None:
     one, two = google.person(1, **RICH), google.person(2, **RICH)
     whole_pass(google.connector())
-    fields = {"mobile": "2", "addresses.home.city": "Leiden", "urls": None, "birthdays": "--12-10"}
-    more = {"names.familyName": "King", "userDefined.Tier": "Silver", "email": "e@example.com", "note": "n"}
+    fields: dict[str, Any] = {"mobile": "2", "addresses.home.city": "Leiden", "urls": None, "birthdays": "--12-10"}
+    more: dict[str, Any] = {
+        "names.familyName": "King",
+        "userDefined.Tier": "Silver",
+        "email": "e@example.com",
+        "note": "n",
+    }
     results(
         google.connector(),
         update(one, tags=["VIP"], **fields, **more),

@@ -40,7 +40,7 @@ def envelope(code: int, status: str, message: str = CANARY, **more: Any) -> dict
     return {"code": code, "status": status, "message": message, **more}
 
 
-def info(reason: str) -> dict[str, Any]:
+def info(reason: str) -> Any:
     kind = "type.googleapis.com/google.rpc.ErrorInfo"
     return {"details": [{"@type": kind, "reason": reason, "domain": "googleapis.com", "metadata": {"x": CANARY}}]}
 
@@ -48,7 +48,7 @@ def info(reason: str) -> dict[str, Any]:
 QUOTA = envelope(429, "RESOURCE_EXHAUSTED", f"Quota exceeded for quota metric 'x' of {CANARY}")
 BACKEND = envelope(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).")
 EXPIRED_TEXT = "Sync token is expired. Clear local cache and retry call without the sync token."
-LEGACY = {"errors": [{"domain": "usageLimits", "reason": "userRateLimitExceeded", "message": CANARY}]}
+LEGACY: Any = {"errors": [{"domain": "usageLimits", "reason": "userRateLimitExceeded", "message": CANARY}]}
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def answering(google: Bench, path: str, answer: Any) -> None:
         real = plain(headers, method, at, query, body, fault)
         return replace(real, body=json.dumps(answer).encode()) if path in at else real
 
-    google.app._of_api = of_api  # type: ignore[method-assign]
+    google.app._of_api = of_api  # type: ignore[method-assign, assignment]
 
 
 ODD: list[Any] = [{}, [], "x", 7, None]

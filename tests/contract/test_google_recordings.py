@@ -109,8 +109,8 @@ def test_a_person_goes_back_as_it_came() -> None:
     """But for what Google alone writes, and in what order it likes."""
     for name in ("person", "person_created", "person_updated"):
         person = recorded(name)
-        sent = {mask: sendable(mask, items_of(person, mask)) for mask in MASKS if mask in person}
-        assert fields.read({**sent}, KNOWN) == fields.read(person, KNOWN)
+        sent: dict[str, Any] = {mask: sendable(mask, items_of(person, mask)) for mask in MASKS if mask in person}
+        assert fields.read(sent, KNOWN) == fields.read(person, KNOWN)
         for mask, items in sent.items():
             assert len(items) == len(person[mask])
             for item in items:

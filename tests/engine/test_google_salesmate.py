@@ -92,7 +92,7 @@ def test_creates_whose_answer_was_lost_are_found_by_their_marks(kind: str) -> No
         assert set(Link.objects.values_list("state", flat=True)) == {"in_sync"}
 
 
-@pytest.mark.proves("I27", "E8 deletion")
+@pytest.mark.proves("I27", "E8 trash tag")
 def test_a_deletion_is_a_label_in_google_and_a_tag_in_salesmate(world: GoogleAndSalesmate) -> None:
     paired(world)
     world.salesmate.person_delete(int(world.of_salesmate()["p1@example.com"]["id"]))
