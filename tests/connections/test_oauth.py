@@ -353,6 +353,7 @@ def test_credentials_that_cannot_be_read_are_replaced_by_authorising(rolodex: De
     account = authorised(rolodex)
     settings.FIELD_ENCRYPTION_KEYS = ["A" * 43]
     allow(rolodex, account)
+    account.refresh_from_db()
     assert services.check_account(account, ANNA).key == "anna"
 
 
@@ -468,6 +469,7 @@ def test_who_authorised_again_meanwhile_wins(rolodex: Desk) -> None:
     stored = Credential.of(account)
     assert token == stored["access_token"]
     assert rolodex.refreshes() == [200], "its answer was dropped"
+    account.refresh_from_db()
     assert services.check_account(account, ANNA).key == "anna"
 
 

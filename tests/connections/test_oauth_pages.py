@@ -304,6 +304,7 @@ def test_a_renewal_is_no_other_version_of_the_account(rolodex: Desk) -> None:
     reader = tool(rolodex.acme, "read")
     before = reader.get(f"accounts/{account.code}/").headers["ETag"]
     rolodex.server.end_access()
+    account.refresh_from_db()
     services.check_account(account, "anna")
     assert rolodex.refreshes() == [200]
     assert reader.get(f"accounts/{account.code}/").headers["ETag"] == before
