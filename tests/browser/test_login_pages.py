@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from connections import people
 from connections.models import Client
+from syncer.audit.chain import LogBusy
 from tests.browser.test_admin_pages import QUIET, SIZES, WIDER, Seen, opened, picture, press
 from tests.needs import browser as chromium
 from tests.needs import needs
@@ -115,3 +117,23 @@ def test_who_tries_too_often_and_who_has_no_role_are_told_so(
             enter(page, live_server.url, "bob", "wrong")
         assert "Too many tries" in page.content()
         look(page, "22-locked", width)
+
+
+@sizes
+def test_what_cannot_be_done_now_is_a_page_that_says_so(
+    live_server: LiveServer, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    def full(*args: object) -> None:
+        raise LogBusy("The log portal is busy.")
+
+    administrator()
+    with visitor(live_server, width, height, refused=(503,)) as page:
+        enter(page, live_server.url, "anna")
+        page.goto(live_server.url + "/admin/password_change/")
+        page.get_by_label("Old password").fill(PASSWORD)
+        page.locator("#id_new_password1").fill("another-pass-phrase")
+        page.locator("#id_new_password2").fill("another-pass-phrase")
+        monkeypatch.setattr(people, "append", full)
+        press(page.get_by_role("button", name="Change my password"))
+        assert "Nothing was changed" in page.content()
+        look(page, "23-busy", width)
