@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
+from django.db.models import Q
 from pytest_django.live_server_helper import LiveServer
 
 from connections.models import Connection
 from portal.clock import SYSTEM
+from syncer.models import SyncRun
 from syncer.tasks import run_connection
 from tests.browser.conftest import live_server
 from tests.connections.office import Office, office
@@ -41,12 +43,13 @@ def acme(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Offi
 
 @pytest.fixture
 def worker(acme: Office) -> Iterator[None]:
-    """Does what is due, as the queue's worker does."""
+    """Does what is due and what is queued, as the queue's worker does."""
     over = threading.Event()
 
     def work() -> None:
         while not over.wait(0.05):
-            for pk in Connection.objects.filter(next_run_at__lte=SYSTEM.now()).values_list("pk", flat=True):
+            wanted = Q(next_run_at__lte=SYSTEM.now()) | Q(runs__status=SyncRun.Status.QUEUED)
+            for pk in Connection.objects.filter(wanted).values_list("pk", flat=True).distinct():
                 run_connection(pk)
         database.close()
 
