@@ -16,7 +16,7 @@ from django.db.models import F
 from connections import services
 from connections.models import Action, Condition, ConfigVersion, Connection, FieldMapping, Rule
 from connections.models.connection import SIDES, SideName, other
-from connections.services import COSMETIC, IDENTITY_OF_A_LINE, MAPPING_FIELDS, Connect, Overtaken, connector_of
+from connections.services import IDENTITY_OF_A_LINE, MAPPING_FIELDS, Connect, Overtaken, connector_of
 from connections.validation import NO_UNSUBSCRIBES, Fields, mapping_problems, rule_problems, target_problems
 from portal.clock import SYSTEM, Clock
 
@@ -63,8 +63,8 @@ def replace(
         changed = change_settings(connection, document)
         lines = change_lines(connection, document["mappings"], fields)
         rules = change_rules(connection, document["rules"], fields, again=lines)
-        cosmetic = not lines and not rules and changed <= COSMETIC
-        return services.save_version(connection, actor, reason, clock, reviewed=cosmetic)
+        reviewed = not lines and not rules and services.stays_reviewed(connection, changed)
+        return services.save_version(connection, actor, reason, clock, reviewed=reviewed)
 
 
 def is_template(connection: Connection, document: Document) -> bool:

@@ -6,6 +6,7 @@ transaction.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -384,6 +385,13 @@ def check_connection(connection: Connection) -> None:
 
 BOOK_FIELDS = frozenset({"left_account", "left_book", "right_account", "right_book"})
 COSMETIC = frozenset({"name", "interval", "review", "limits"})
+GUARDS = frozenset({"review", "limits"})
+"""Where a client wants four eyes, nobody takes these away from themselves unseen."""
+
+
+def stays_reviewed(connection: Connection, changed: AbstractSet[str]) -> bool:
+    """Whether a change of these settings alone needs no new review."""
+    return changed <= (COSMETIC - GUARDS if connection.client.four_eyes else COSMETIC)
 
 
 def update_connection(
@@ -409,7 +417,7 @@ def update_connection(
     check_connection(connection)
     with transaction.atomic():
         connection.save(update_fields=list(changes))
-        save_version(connection, actor, reason, clock, reviewed=set(changes) <= COSMETIC)
+        save_version(connection, actor, reason, clock, reviewed=stays_reviewed(connection, set(changes)))
     return connection
 
 

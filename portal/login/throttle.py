@@ -3,7 +3,7 @@ goes through many names is stopped by the network alone, at a count that a whole
 """
 
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -34,10 +34,13 @@ def counted_name(request: HttpRequest | None, credentials: Mapping[str, Any] | N
 
 def counted_address(request: HttpRequest) -> str | None:
     """The address of IPv4, the network of IPv6."""
-    found = client_address(request)
+    found = client_address(request).partition("%")[0]
     if ":" not in found:
         return found or None
-    return str(ip_network((found.partition("%")[0], SIX_PREFIX), strict=False).network_address)
+    address = IPv6Address(found)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, SIX_PREFIX), strict=False).network_address)
 
 
 def sprayed(request: HttpRequest, clock: Clock = SYSTEM) -> bool:

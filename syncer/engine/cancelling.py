@@ -37,8 +37,8 @@ def newest(connection: Connection) -> Cancellation | None:
 
 def rests_until(last: Cancellation, connection: Connection, now: datetime) -> datetime | None:
     """A cancelled run is followed by the next scheduled one, an interval later, and by none that a task left in the
-    queue, or another book's news, would begin at once. None where it does not rest."""
-    if last.run.status != SyncRun.Status.CANCELLED or last.run.finished is None:
+    queue, or another book's news, would begin at once. None where it does not rest: a plan was no sync."""
+    if last.run.status != SyncRun.Status.CANCELLED or last.run.finished is None or last.run.dry_run:
         return None
     until = last.run.finished + timedelta(seconds=connection.interval)
     if until <= now or connection.runs.filter(status__in=UNDER_WAY).exists():

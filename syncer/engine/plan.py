@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from connections.models import Connection
+from connections.models import Client, Connection
 from connections.models.connection import SIDES, SideName
 from syncer.audit.chain import Entry, append
 from syncer.engine.cancelling import started_entry, stop_if_cancelled
@@ -266,10 +266,12 @@ def tally(changes: Iterable[Change]) -> dict[str, Counter[str]]:
 
 
 def needs_review(connection: Connection) -> bool:
-    if connection.review_once:
+    """What a client with four eyes has changed is seen by somebody, whatever the connection's own setting says."""
+    edited = connection.reviewed_version < connection.version
+    if connection.review_once or (edited and Client.objects.filter(pk=connection.client_id, four_eyes=True).exists()):
         return True
     if connection.review == Connection.Review.NEVER:
         return False
     if connection.review == Connection.Review.FIRST:
         return connection.reviewed_version == 0
-    return connection.reviewed_version < connection.version
+    return edited

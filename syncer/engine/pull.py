@@ -64,6 +64,7 @@ def pull(reader: Reader, book: Book) -> Book:
         except CursorExpired as expired:
             if book.page_cursor == "":
                 raise Transient("The app does not let us begin to read. It is tried again later.") from expired
+            confirm_identity(reader, book)  # it may be another login, whose cursor it never was
             with reader.slice.transaction():
                 start_pass(reader, book, full=True)
             continue

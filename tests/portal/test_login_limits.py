@@ -36,6 +36,14 @@ def test_a_new_address_of_the_same_network_is_no_new_try() -> None:
     assert log_in("bob", REMOTE_ADDR="2001:db8:1:3::7").status_code == 302, "the next network is another subscriber"
 
 
+def test_addresses_of_ipv4_stay_apart_on_a_socket_for_both() -> None:
+    person("bob")
+    for _ in range(5):
+        log_in("bob", "wrong", REMOTE_ADDR="::ffff:203.0.113.9")
+    assert log_in("bob", REMOTE_ADDR="203.0.113.9").status_code == 429
+    assert log_in("bob", REMOTE_ADDR="::ffff:198.51.100.7").status_code == 302
+
+
 def test_ever_new_names_are_stopped_and_fill_no_history(settings: Any) -> None:
     settings.LOGIN_FAILURES_PER_NETWORK = 12
     person("bob")
