@@ -104,11 +104,17 @@ def with_salesmate() -> Connection:
         account.client, ANNA, app="salesmate", label="CRM", settings={"subdomain": "acme"}, credentials=KEYS
     )
     services.check_account(other, ANNA)
-    sides = {"left_account": account, "right_account": other, "left_book": "contacts", "right_book": "contacts"}
     made = services.create_connection(
-        account.client, ANNA, name="Google and Salesmate", review="never", **sides,
+        account.client,
+        ANNA,
+        name="Google and Salesmate",
+        left_account=account,
+        left_book="contacts",
+        right_account=other,
+        right_book="contacts",
+        review="never",
         create_defaults={"right": {"owner": "1"}},
-    )  # fmt: skip
+    )
     services.activate(made, ANNA)
     return made
 

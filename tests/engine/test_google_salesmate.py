@@ -177,8 +177,8 @@ def test_what_somebody_typed_at_any_step_stands_there_or_in_the_log(
     left = [skip + 1]
 
     def type_into(email: str, text: str) -> None:
-        typed["Google", email] = text
-        world.google_edits(email, biographies=[{"value": text}], organizations=[{"title": f"T {text}"}])
+        typed["Google's note", email], typed["Google's title", email] = text, text.upper()
+        world.google_edits(email, biographies=[{"value": text}], organizations=[{"title": text.upper()}])
 
     def meddle(seen: Any) -> None:
         if step in seen.path and left[0] > 0:
