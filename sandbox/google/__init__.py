@@ -2,9 +2,9 @@
 
 from sandbox.exchange import Seen
 from sandbox.google.account import Account
-from sandbox.google.app import CONTACTS, CONTACTS_READ, GoogleApp
+from sandbox.google.app import CONTACTS, CONTACTS_READ, EMAIL, GoogleApp
 from sandbox.google.faults import Fault
 from sandbox.google.levers import Levers
 from sandbox.serving import serve, server
 
-__all__ = ["CONTACTS", "CONTACTS_READ", "Account", "Fault", "GoogleApp", "Levers", "Seen", "serve", "server"]
+__all__ = ["CONTACTS", "CONTACTS_READ", "EMAIL", "Account", "Fault", "GoogleApp", "Levers", "Seen", "serve", "server"]

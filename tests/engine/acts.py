@@ -33,6 +33,7 @@ SAFE_CALLS = ("changes", "read", "read_many", "find", "reread", "create")
 """At these calls a person can edit without falling into the one round trip that is left open (DESIGN.md 1)."""
 CHECKED_CALLS = ("update", "created", "updated")
 """And at these where the app compares etags."""
+DONE_CALLS = ("created", "updated")
 CALLS = ("created", "updated", "reread", "update", "create", "changes", "read_many", "read", "find")
 """Where something goes wrong: in the next call of such a name, or, by a higher number, in the n-th call from now."""
 CREATES = ("client_id", "marker", "listing", "search")
@@ -44,7 +45,8 @@ LISTINGS = ("unproven", "page error", "expired", "reset", "twice")
 class Profile:
     """What kind of app a book is in. `late`: its feed and search show a change five minutes after it, and it says so;
     `loud`: it shows job titles in capitals; `answers`: a failed write is a result; `checked`: it compares etags,
-    and shows by them who edited between a write and its reading back; `names`: it says which field it refuses."""
+    and shows by them who edited between a write and its reading back; `names`: it says which field it refuses;
+    `together`: it reads a batch back after its last write."""
 
     create: str = "client_id"
     checked: bool = False
@@ -54,6 +56,11 @@ class Profile:
     total: bool = False
     answers: bool = False
     names: bool = False
+    together: bool = False
+
+
+LIKE_GOOGLE = Profile(create="listing", checked=True, late=True, answers=True, together=True)
+"""All that makes Google hard, at once."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ def made(name: str, profile: Profile) -> MemoryApp:
         total=profile.total,
         page_size=3,
         answers_failures=profile.answers,
+        reads_back_late=profile.together,
         refuse=lambda values: NOT_THIS if POISON in str(values) and not profile.names else "",
         refuses=lambda name, value: NOT_THIS if POISON in str(value) and profile.names else "",
     )
@@ -318,7 +326,12 @@ class Acts:
     # What goes wrong
 
     def breaks(self, book: int, fault: int, call: int) -> None:
-        self.arm(book, call, RAISE[FAULTS[fault % len(FAULTS)]])
+        self.arm(book, call, partial(self.fails, book, FAULTS[fault % len(FAULTS)]))
+
+    def fails(self, book: int, fault: str) -> None:
+        """A late app that has done it does not say that it has not: nobody could see in time that this is not so."""
+        done = self.opening.apps[book].late and self.apps[book].calls[-1] in DONE_CALLS
+        RAISE["lost" if done and fault in ("unsent", "throttled") else fault]()
 
     def arm(self, book: int, call: int, fault: Callable[[], None]) -> None:
         if call < len(CALLS):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncer.models import Link, Record
+from syncer.models import Link, Record, SyncLog
 from tests.engine.google import GoogleAndSalesmate, google_and_salesmate
 
 pytestmark = pytest.mark.django_db
@@ -160,15 +160,74 @@ def test_what_somebody_writes_at_any_step_reaches_the_other_side(world: GoogleAn
     assert world.labels_of("p1@example.com") == {"New"}
 
 
+STEPS = ["connections", "contactGroups", "batchGet", "batchUpdate", "members:modify", "batchCreate"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("skip", [0, 1])
+@pytest.mark.proves("I2")
+def test_what_somebody_typed_at_any_step_stands_there_or_in_the_log(
+    world: GoogleAndSalesmate, step: str, skip: int
+) -> None:
+    """Updates with labels, a create and a deletion's label are on their way; at the step somebody edits all of them.
+    `typed` holds what people wrote last, by place: what they replaced themselves is no loss."""
+    world.salesmate_creates(3)
+    paired(world)
+    typed: dict[tuple[str, str], str] = {}
+    left = [skip + 1]
+
+    def type_into(email: str, text: str) -> None:
+        typed["Google's note", email], typed["Google's title", email] = text, text.upper()
+        world.google_edits(email, biographies=[{"value": text}], organizations=[{"title": text.upper()}])
+
+    def meddle(seen: Any) -> None:
+        if step in seen.path and left[0] > 0:
+            left[0] -= 1
+            for number in (1, 2, 3):
+                type_into(f"p{number}@example.com", f"hers {number} at {seen.path} {left[0]}")
+
+    for number in (1, 2):
+        type_into(f"p{number}@example.com", f"before {number}")
+        world.salesmate_edits(
+            f"p{number}@example.com", description=f"ours {number}", mobile=f"+3161234567{number}", tags="New"
+        )
+        typed["Salesmate", f"p{number}@example.com"] = f"ours {number}"
+    world.salesmate_creates(4, description="ours 4", tags="New")
+    world.salesmate.person_delete(int(world.of_salesmate()["p3@example.com"]["id"]))
+    world.google.people_act = meddle
+    world.settle()
+    world.google.people_act = lambda seen: None
+    assert left[0] <= skip, "somebody came in between"
+    stands = f"{world.of_google()} {world.of_salesmate()}"
+    log = " ".join(payload or "" for payload in SyncLog.objects.values_list("payload", flat=True))
+    assert [text for text in typed.values() if text not in stands and text not in log] == []
+    assert world.labels_of("p3@example.com") >= {"PieSync Trash"}
+    assert set(world.of_google()) == {f"p{number}@example.com" for number in (1, 2, 3, 4)}
+    for email, there in world.of_salesmate().items():
+        assert there["description"] == world.of_google()[email]["biographies"][0]["value"]
+
+
 @pytest.mark.proves("I14")
 def test_what_a_thousand_new_contacts_and_two_hundred_edits_cost(world: GoogleAndSalesmate) -> None:
-    for number in range(1000):
+    cost_of_new_contacts_and_edits(world, 1000)
+
+
+@pytest.mark.deep
+@pytest.mark.proves("I14")
+def test_what_five_thousand_new_contacts_and_two_hundred_edits_cost(world: GoogleAndSalesmate) -> None:
+    cost_of_new_contacts_and_edits(world, 5000)
+
+
+def cost_of_new_contacts_and_edits(world: GoogleAndSalesmate, count: int) -> None:
+    """Out to Google: pages, batches of 200 and a dozen calls; edits of mapped fields eight; nothing new, two."""
+    for number in range(count):
         world.salesmate_creates(number, tags="VIP")
     world.sync()
+    world.sync()
     calls = world.google_calls()
-    assert len(world.google.account().contacts) == 1000
-    assert calls.count("POST people:batchCreateContacts") == 5
-    assert len(calls) <= 1 + 5 + 12
+    assert len(world.google.account().contacts) == count
+    assert calls.count("POST people:batchCreateContacts") == count // 200
+    assert len(calls) <= count // 1000 + count // 200 + 12, calls
     world.settle()
     world.google_calls()
     for number in range(200):
@@ -176,7 +235,10 @@ def test_what_a_thousand_new_contacts_and_two_hundred_edits_cost(world: GoogleAn
     world.sync()
     calls = world.google_calls()
     people = world.of_google()
-    assert [people[f"p{n}@example.com"]["organizations"][0]["title"] for n in range(200)] == [
-        f"T{n}" for n in range(200)
-    ]
+    titles = [people[f"p{number}@example.com"]["organizations"][0]["title"] for number in range(200)]
+    assert titles == [f"T{number}" for number in range(200)]
     assert len(calls) <= 8, calls
+    world.settle()
+    world.google_calls()
+    assert world.sync().status == "quiet"
+    assert world.google_calls() == QUIET

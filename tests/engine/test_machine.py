@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.engine.acts import CREATES, FAULTS, LISTINGS, Opening, Options, Profile
+from tests.engine.acts import CREATES, FAULTS, LIKE_GOOGLE, LISTINGS, Opening, Options, Profile
 from tests.engine.machine import Story, act, replay, told
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ PROVEN = (
 
 BOOK, CONNECTION, SIDE = st.integers(0, 2), st.integers(0, 1), st.integers(0, 1)
 WHICH, SOME, CALL = st.integers(0, 11), st.integers(0, 34), st.integers(0, 20)
-PROFILES = st.builds(
+ANY_PROFILE = st.builds(
     Profile,
     create=st.sampled_from(CREATES),
     checked=st.booleans(),
@@ -41,7 +41,9 @@ PROFILES = st.builds(
     total=st.booleans(),
     answers=st.booleans(),
     names=st.booleans(),
+    together=st.booleans(),
 )
+PROFILES = st.one_of(ANY_PROFILE, ANY_PROFILE, st.just(LIKE_GOOGLE))
 OPTIONS = st.builds(
     Options,
     winner=st.sampled_from(["left", "right"]),
