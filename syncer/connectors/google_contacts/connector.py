@@ -85,6 +85,7 @@ class GoogleContacts:
             scopes=(CONTACTS_SCOPE, EMAIL_SCOPE),
             needed=(CONTACTS_SCOPE,),
             extra=(("access_type", "offline"), ("prompt", "consent")),
+            words=((CONTACTS_SCOPE, "See and change contacts"),),
         ),
     )
 
