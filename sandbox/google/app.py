@@ -22,7 +22,12 @@ from sandbox.oauth import OAuthServer
 
 CONTACTS: Final = "https://www.googleapis.com/auth/contacts"
 CONTACTS_READ: Final = "https://www.googleapis.com/auth/contacts.readonly"
-SCOPES: Final = {CONTACTS: "See, edit, download and delete your contacts", CONTACTS_READ: "See your contacts"}
+EMAIL: Final = "https://www.googleapis.com/auth/userinfo.email"
+SCOPES: Final = {
+    CONTACTS: "See, edit, download and delete your contacts",
+    CONTACTS_READ: "See your contacts",
+    EMAIL: "See your e-mail address",
+}
 DIRECT: Final = "http://127.0.0.1/direct"
 
 
