@@ -85,26 +85,38 @@ class Person:
 
 @dataclass(frozen=True)
 class Books:
-    """`left` go into the address book, `right` into Salesmate; about a third of the left are in both."""
+    """`left` go into the address book, `right` into Salesmate; about a third of the left are in both. `google` are for
+    Google Contacts: of each quarter, those who are in both, in the address book alone, in Salesmate alone, in none."""
 
     left: Sequence[Person]
     right: Sequence[Person]
+    google: Sequence[Person]
 
 
 def books(count: int) -> Books:
-    """`count` contacts for the address book and three quarters as many for Salesmate, with missing addresses, missing
-    last names, twins and notes that are too long, in proportion."""
+    """`count` contacts for the address book, three quarters as many for Salesmate and about half as many for Google,
+    with missing addresses, missing last names, twins and notes that are too long, in proportion."""
     chance, people = random.Random(SEED), _people()
     few, shared = max(1, count // 65), count * 3 // 10
     both = [next(people) for _ in range(shared)]
     left = [next(people) for _ in range(count - shared - few)]
     right = [next(people) for _ in range(count * 3 // 4 - shared - few)]
+    known = [*both[: count // 8], *left[4 * few :][: count // 8], *right[2 * few :][: count // 8]]
     left = _flawed(left, few)
     right[:few] = [replace(person, email="") for person in right[:few]]
     left += [_twin(person) for person in left[-few:]]
     right += [_twin(person) for person in right[-few:]]
     others = [_as_others_know(person, chance) for person in both]
-    return Books(_shuffled(both + left, chance), _shuffled(others + right, chance))
+    books = _shuffled(both + left, chance), _shuffled(others + right, chance)
+    google = _google(known, [next(people) for _ in range(max(count // 8, 5 * few))], few, chance)
+    return Books(*books, google)
+
+
+def _google(known: Sequence[Person], fresh: Sequence[Person], few: int, chance: random.Random) -> Sequence[Person]:
+    """With flaws of their own, among those whom nobody else has."""
+    flawed = _flawed(fresh, few)
+    twins = [_twin(person) for person in flawed[-few:]]
+    return _shuffled([*(_as_others_know(person, chance) for person in known), *flawed, *twins], chance)
 
 
 def _flawed(people: Sequence[Person], few: int) -> list[Person]:
@@ -126,7 +138,7 @@ def _twin(person: Person) -> Person:
 
 
 def _as_others_know(person: Person, chance: random.Random) -> Person:
-    """What Salesmate holds of a person who is in the address book too: a bit more, a bit less, a bit different."""
+    """What another app holds of a person: a bit more, a bit less, a bit different."""
     draw = [chance.random() for _ in range(8)]
     return replace(
         person,

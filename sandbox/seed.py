@@ -5,6 +5,7 @@ from typing import Any
 
 from sandbox.carddav import CardDavServer
 from sandbox.cards import TORN, card
+from sandbox.contacts import GoogleServer
 from sandbox.crm import SalesmateServer
 from sandbox.people import Books, Person
 
@@ -12,8 +13,10 @@ KINDS = ("Lead", "Customer", "Vendor")
 TIERS = ("Gold", "Silver", "Bronze")
 
 
-def seed(books: Books, dav: CardDavServer, salesmate: SalesmateServer, tick: Callable[[], None]) -> None:
-    """`tick` is called before each step, and may raise to leave it at that."""
+def seed(
+    books: Books, dav: CardDavServer, salesmate: SalesmateServer, google: GoogleServer, tick: Callable[[], None]
+) -> None:
+    """Google's go to its first user. `tick` is called before each step, and may raise to leave it at that."""
     tick()
     dav.fill("".join(card(person) for person in books.left), "Contacts")
     dav.place("torn", TORN)
@@ -21,6 +24,8 @@ def seed(books: Books, dav: CardDavServer, salesmate: SalesmateServer, tick: Cal
     for person in books.right:
         tick()
         salesmate.side_door("POST", "contacts", fields(person))
+    google.side_door("POST", "reset", {})
+    google.fill(google.users[0], books.google, tick)
 
 
 def fields(person: Person) -> dict[str, Any]:

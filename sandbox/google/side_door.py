@@ -8,6 +8,7 @@ DELETE /_sandbox/users/EMAIL/contacts/c1           delete; POST .../rename gives
 POST   /_sandbox/users/EMAIL/contacts/c1/link      {field: [items], ...} from a Google profile join the contact
 POST   /_sandbox/users/EMAIL/contacts/c1/labels    {"add": ["contactGroups/1", ...], "remove": [...]}
 GET    /_sandbox/users/EMAIL/groups                labels; POST {"name": ...} makes one
+POST   /_sandbox/users/EMAIL/allow                 the user gives access to contacts -> {"refresh_token": ..., ...}
 POST   /_sandbox/users/EMAIL/withdraw              the user takes all access away
 GET    /_sandbox/levers                            the levers; POST {lever: value, ...} moves them
 POST   /_sandbox/faults                            {"kind": "drop_after", "method": "PATCH", "path": "", "times": 1}
@@ -30,7 +31,7 @@ from sandbox.google.levers import Levers
 if TYPE_CHECKING:
     from sandbox.google.app import GoogleApp
 
-OF_USER = re.compile(r"/_sandbox/users/([^/]+)/(contacts|groups|withdraw)(?:/([^/]+))?(?:/([a-z]+))?")
+OF_USER = re.compile(r"/_sandbox/users/([^/]+)/(contacts|groups|allow|withdraw)(?:/([^/]+))?(?:/([a-z]+))?")
 
 
 def answer(app: "GoogleApp", method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -76,6 +77,8 @@ def act_of_user(app: "GoogleApp", method: str, email: str, what: str, name: str,
         raise NOT_FOUND
     account = app.accounts[email]
     match method, what, name:
+        case "POST", "allow", "":
+            return app.allow(email)
         case "POST", "withdraw", "":
             app.oauth.person_withdraws(email)
         case "GET", "groups", "":

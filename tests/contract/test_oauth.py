@@ -16,7 +16,7 @@ from sandbox.oauth.server import challenge_of
 from sandbox.salesmate import serve
 from syncer.connectors.base import App, AuthFailed, ConnectorError, Misconfigured, RateLimited, Transient
 from syncer.connectors.oauth import Authorizer, Grant, NotAllAllowed, OAuthClient
-from syncer.connectors.registry import Options
+from syncer.connectors.registry import Options, apps
 from tests.connections.rolodex import BACK, READ, SCOPES, WRITE, FakeClock, Rolodex
 
 VERIFIER = "v3rifier-canary-" + "x" * 40
@@ -66,6 +66,13 @@ def test_the_address_of_the_page_asks_for_all(rolodex: Authorizer) -> None:
         "access_type": "offline",
         "prompt": "consent",
     }
+
+
+@pytest.mark.parametrize("app", [app for app in apps() if app.oauth is not None], ids=lambda app: app.slug)
+def test_who_left_out_what_an_app_needs_is_told_in_words(app: App) -> None:
+    assert app.oauth is not None
+    assert set(app.oauth.needed) <= dict(app.oauth.words).keys()
+    assert all("://" not in words for words in dict(app.oauth.words).values())
 
 
 def test_a_page_without_tls_is_for_the_sandbox_only(server: OAuthServer) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portal.clock import SYSTEM
 from portal.management.demo import place
+from portal.management.demo.standins import GOOGLE_USER
 from sandbox.carddav import CardDavServer
 from sandbox.contacts import GoogleServer
 from sandbox.crm import SalesmateServer
@@ -95,6 +97,11 @@ class Demo:
         port = int(place.read(self.folder / "env")["DEMO_SALESMATE_PORT"])
         return SalesmateServer(self.folder / "salesmate", port, 1)
 
+    @property
+    def google(self) -> GoogleServer:
+        port = int(place.read(self.folder / "env")["DEMO_GOOGLE_PORT"])
+        return GoogleServer(self.folder / "google", port, (GOOGLE_USER,), "")
+
     def cards(self) -> list[str]:
         whole = self.dav.ask("GET", self.dav.book).decode().replace("\r\n ", "")
         return re.findall(r"BEGIN:VCARD.*?END:VCARD", whole, re.DOTALL)
@@ -102,15 +109,27 @@ class Demo:
     def people(self) -> dict[str, dict[str, object]]:
         return {str(row["email"]).lower(): row for row in self.salesmate.side_door("GET", "contacts")}
 
-    def writes_to_salesmate(self) -> int:
-        lines = (self.folder / "salesmate" / "requests.jsonl").read_text().splitlines()
-        seen = [json.loads(line) for line in lines]
-        return sum(one["method"] in WRITES and not one["path"].endswith("/search") for one in seen)
+    def google_people(self) -> dict[str, dict[str, Any]]:
+        found = self.google.side_door("GET", f"users/{GOOGLE_USER}/contacts")
+        return {one["emailAddresses"][0]["value"].lower(): one for one in found if "emailAddresses" in one}
+
+    def labels(self, email: str) -> set[str]:
+        names = {
+            one["resourceName"]: one["name"] for one in self.google.side_door("GET", f"users/{GOOGLE_USER}/groups")
+        }
+        inside = [one["contactGroupMembership"] for one in self.google_people()[email].get("memberships", ())]
+        return {names.get(one["contactGroupResourceName"], "") for one in inside}
+
+    def writes(self) -> int:
+        """To Salesmate and to Google, by the portal."""
+        logs = [self.folder / name / "requests.jsonl" for name in ("salesmate", "google")]
+        seen = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+        return sum(one["method"] in WRITES and not one["path"].endswith(("/search", "/token")) for one in seen)
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Demo:
-    web, carddav, salesmate = free_ports(3)
+    web, carddav, salesmate, google = free_ports(4)
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")}
     environment = kept | {
         "DATA_DIR": str(tmp_path),
@@ -118,6 +137,7 @@ def demo(tmp_path: Path) -> Demo:
         "PORT": str(web),
         "DEMO_CARDDAV_PORT": str(carddav),
         "DEMO_SALESMATE_PORT": str(salesmate),
+        "DEMO_GOOGLE_PORT": str(google),
         "DEMO_CONTACTS": "40",
     }
     return Demo(environment, tmp_path / "demo", tmp_path / "out")
@@ -136,13 +156,13 @@ def test_from_nothing_to_contacts_that_travel(demo: Demo) -> None:
         again = subprocess.run(DEMO, env=demo.environment, capture_output=True, text=True, timeout=PATIENCE)
         assert (again.returncode, "running already" in again.stderr) == (1, True)
         demo.stop(process)
-    writes = demo.writes_to_salesmate()
+    writes = demo.writes()
     with demo.started() as process:
         began = SYSTEM.monotonic()
         text = demo.wait_for(process, UP)
         assert SYSTEM.monotonic() - began < 30
         assert "Writing" not in text and "The plan" not in text
-        assert demo.writes_to_salesmate() == writes
+        assert demo.writes() == writes
         edit_on_each_side(demo)
         text = demo.wait_for(process, "Lighthouse keeper (changed")
         text = demo.wait_for(process, "Ship chandler (changed")
@@ -160,6 +180,9 @@ def assert_both_sides_hold_everybody(demo: Demo) -> None:
     assert set(book) - nameless - twins <= set(people)
     assert len(set(people) - {""} - set(book)) == 1, "the twins of Salesmate stay there"
     assert nameless and not nameless & set(people)
+    in_google = set(demo.google_people())
+    assert len(set(people) - {""} - in_google) == 1, "the twins of Salesmate stay there"
+    assert in_google & set(book) - set(people) <= nameless
     assert any("PHOTO" in card for card in cards) and any("X-ABSHOWAS" in card for card in cards)
 
 
@@ -168,6 +191,9 @@ def assert_the_summary_says_why(text: str) -> None:
         "Last Name must not be empty",
         "several contacts of this book have the same e-mail address",
         "no e-mail address, and duplicates are to be avoided",
+        "Google Contacts and Salesmate of Harbour & Pine",
+        "went from Google Contacts by way of Salesmate to CardDAV",
+        "none of them has the e-mail address of another contact of its app",
         "are in order (verify_log)",
         "user demo, password demo-",
     ):

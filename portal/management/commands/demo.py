@@ -1,5 +1,6 @@
-"""The whole thing on one machine: a real CardDAV server and a stand-in for Salesmate with lifelike contacts, the web
-server and the worker, a connection between the two, its first sync, and a summary. Then it stays up."""
+"""The whole thing on one machine: a real CardDAV server and stand-ins for Google Contacts and Salesmate with lifelike
+contacts, the web server and the worker, a connection of each of the first two with Salesmate, their first syncs, and a
+summary. Then it stays up."""
 
 import os
 import shutil
@@ -7,10 +8,9 @@ import signal
 import sys
 import threading
 from argparse import SUPPRESS
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,21 @@ from portal.clock import SYSTEM
 from portal.management.commands.run import PROGRAMS, address, host_header, prepare
 from portal.management.demo import place, setting_up
 from portal.management.demo.following import Progress, ask_for_run, follow
+from portal.management.demo.inviting import things_to_try
+from portal.management.demo.standins import GOOGLE_USER, StandIns
 from portal.management.demo.starting import PAUSE, START_SECONDS, Halted, pause, start_all
-from portal.management.demo.telling import News, plan_lines, summary_lines
+from portal.management.demo.telling import News, calls_line, history_line, plan_lines, summary_lines
+from portal.management.demo.together import together_lines
 from portal.processes import Crew, ProgramEnded, stop_signals, wait_until_ready
-from sandbox.carddav import CardDavServer
-from sandbox.crm import SalesmateServer
-from sandbox.people import books
-from sandbox.seed import seed
 from syncer.connectors.base import ConnectorError
 from syncer.engine.run import OPEN_PLAN
-from syncer.models import Link, SyncRun
+from syncer.models import SyncRun
 from syncer.services import approve
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 TRIES = 5
+TURNS = 4
 NEWS_SECONDS = 2.0
-NEW_TITLES = ("Lighthouse keeper", "Ship chandler")
 ENDED_WELL = (SyncRun.Status.DONE, SyncRun.Status.PARTIAL)
 
 
@@ -58,15 +57,7 @@ class Command(BaseCommand):
             start_over(settings.DATA_DIR.resolve() / "demo")
         self.folder = Path(settings.DATA_DIR)
         self.values = place.read(self.folder / place.ENV)
-        self.dav = CardDavServer(
-            self.folder / "radicale",
-            int(self.values["DEMO_CARDDAV_PORT"]),
-            "harbour",
-            self.values["DEMO_CARDDAV_PASSWORD"],
-        )
-        self.salesmate = SalesmateServer(
-            self.folder / "salesmate", int(self.values["DEMO_SALESMATE_PORT"]), settings.SALESMATE_CALLS_PER_HOUR
-        )
+        self.apps = StandIns.of(self.folder, self.values, address())
         self.crew = Crew(SYSTEM, self.say, self.folder / "log")
         with place.only_one(self.folder), stop_signals(self.crew) as self.halt:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -86,13 +77,14 @@ class Command(BaseCommand):
         began = SYSTEM.monotonic()
         try:
             self.refuse_taken_ports()
-            connection = self.set_up()
-            self.bring_in_sync(connection)
-            self.sum_up(connection, SYSTEM.monotonic() - began)
-            news = News(connection, self.say, SYSTEM)
+            connections = self.set_up()
+            self.bring_in_sync(connections)
+            self.sum_up(connections, SYSTEM.monotonic() - began)
+            news = [News(connection, self.say, SYSTEM) for connection in connections]
             while True:
                 self.wait(NEWS_SECONDS)
-                news.tell()
+                for each in news:
+                    each.tell()
         except Halted:
             self.say("Stopping; what is being done now may finish. Ctrl-C again ends it at once.")
             raise
@@ -109,40 +101,30 @@ class Command(BaseCommand):
             raise Halted
 
     def refuse_taken_ports(self) -> None:
-        again = f"rm -r {place.short(self.folder)}; make demo DEMO_CARDDAV_PORT={self.dav.port + 1}"
-        place.refuse_taken(
-            self.folder,
-            {
-                settings.PORT: f"Try another: make demo PORT={settings.PORT + 1}",
-                self.dav.port: f"Free it, or start afresh on another: {again}",
-                self.salesmate.port: f"Try another: make demo DEMO_SALESMATE_PORT={self.salesmate.port + 1}",
-            },
-        )
+        ports = self.apps.ports(f"rm -r {place.short(self.folder)}; make demo")
+        place.refuse_taken(self.folder, {settings.PORT: f"Try another: make demo PORT={settings.PORT + 1}", **ports})
 
-    def set_up(self) -> Connection:
-        """Everything runs, and the connection is active, when it comes back."""
+    def set_up(self) -> list[Connection]:
+        """Everything runs, and the connections are active, when it comes back."""
         self.say("Setting up the database")
         with redirect_stdout(StringIO()):
             prepare()
         self.check_halt()
-        apps = {
-            "radicale": (self.dav.command(), self.dav.answers),
-            "salesmate": (self.salesmate.command(), self.salesmate.answers),
-        }
-        start_all(self.crew, self.halt, self.folder / "log", apps)
-        self.note_programs(*apps)
+        programs = self.apps.programs()
+        start_all(self.crew, self.halt, self.folder / "log", programs)
+        self.note_programs(*programs)
         self.seed_once()
         self.own_password = setting_up.ensure_user(self.values["DEMO_PASSWORD"])
-        connection = setting_up.ensure_connection(self.apps())
+        connections = setting_up.ensure_connections(self.apps.lefts(), self.apps.right())
         self.check_halt()
         for part in ("web", "worker"):
             self.crew.start(PROGRAMS[part]())
-        self.note_programs("radicale", "salesmate", "web", "worker")
+        self.note_programs(*programs, "web", "worker")
         answer = wait_until_ready(address() + "/healthz", self.crew, SYSTEM, START_SECONDS, self.halt, host_header())
         self.check_halt()
         if answer:
             raise CommandError(f"The web server does not answer. Its output is in {self.folder / 'log' / 'web.log'}.")
-        return connection
+        return connections
 
     def note_programs(self, *names: str) -> None:
         place.note_programs(self.folder, {name: self.crew.process_id(name) for name in names})
@@ -151,101 +133,76 @@ class Command(BaseCommand):
         done = self.folder / "seeded"
         if done.exists():
             return
-        people = books(int(self.values["DEMO_CONTACTS"]))
-        self.say(f"Writing {len(people.left)} contacts into CardDAV and {len(people.right)} into Salesmate")
-        seed(people, self.dav, self.salesmate, self.check_halt)
+        self.apps.seed(int(self.values["DEMO_CONTACTS"]), self.say, self.check_halt)
         done.touch()
 
-    def apps(self) -> setting_up.Apps:
-        keys = {"access_key": "sandbox-access-key", "secret_key": "sandbox-secret-key"}
-        return setting_up.Apps(
-            carddav={"url": self.dav.url, "username": self.dav.user},
-            carddav_secrets={"password": self.dav.password},
-            carddav_book=self.dav.book,
-            salesmate={"subdomain": self.salesmate.subdomain},
-            salesmate_secrets={**keys, "session_key": self.salesmate.session_key},
-        )
+    def bring_in_sync(self, connections: Sequence[Connection]) -> None:
+        """In turns, until none of them finds anything to do: what one brings into Salesmate is news for the other."""
+        for _ in range(TURNS):
+            done = [self.bring_on(connection) for connection in connections]
+            if not any(done):
+                return
 
-    def bring_in_sync(self, connection: Connection) -> None:
+    def bring_on(self, connection: Connection) -> bool:
         """Through the queue: asks for runs and watches what the worker makes of them, until one finds nothing to do.
-        The first plan is approved here; a later one waits for a person."""
-        progress, run = Progress(self.say, SYSTEM), None
+        The first plan is approved here; a later one waits for a person. Whether anything was done."""
+        progress, run, done = Progress(self.say, SYSTEM), None, False
         for _ in range(TRIES):
             run = follow(ask_for_run(connection), progress, self.wait)
             if run is not None and run.status in OPEN_PLAN:
                 connection.refresh_from_db()
                 if connection.reviewed_version:
-                    self.say("A plan waits for you in the admin.")
-                    return
+                    self.say(f"{connection}: a plan waits for you in the admin.")
+                    return False
                 self.show_plan(run)
                 run = follow(approve(run, setting_up.ACTOR, run.plan_digest), progress, self.wait)
             if run is None:
-                return
+                return done
+            done = True
             if run.status not in ENDED_WELL:
                 self.say(f"A run ended: {run.get_status_display().lower()}. {run.error}".strip())
         if run is not None and run.status not in ENDED_WELL:
             log = place.short(self.folder / "log" / "worker.log")
             raise CommandError(f"It does not come to an end. The worker's output is in {log}.")
+        return done
 
     def show_plan(self, run: SyncRun) -> None:
-        self.say("\nThe plan (nothing is written yet):")
+        self.say(f"\nThe plan for {run.connection} (nothing is written yet):")
         for line in plan_lines(run):
             self.say(fitting(line))
         if run.error:
             self.say(f"  over a limit, so a person must look: {run.error}")
         self.say("Approved by demo; the worker carries it out.")
 
-    def sum_up(self, connection: Connection, seconds: float) -> None:
-        connection.refresh_from_db()
-        self.say(f"\n{connection} of {connection.client}: in sync after {seconds:.0f} s")
-        for line in summary_lines(connection, SYSTEM):
+    def sum_up(self, connections: Sequence[Connection], seconds: float) -> None:
+        book, google = connections
+        self.say(f"\nIn sync after {seconds:.0f} s")
+        for connection in connections:
+            connection.refresh_from_db()
+            self.say(f"\n{connection} of {connection.client}")
+            for line in summary_lines(connection):
+                self.say(fitting(line))
+        for line in ("", *together_lines(book, google), calls_line(connections), history_line()):
             self.say(fitting(line))
-        for line in self.places(connection):
+        for line in self.places(book, google):
             self.say(line)
 
-    def places(self, connection: Connection) -> list[str]:
-        """Where to look, and what to try; the commands can be copied as they stand."""
+    def places(self, book: Connection, google: Connection) -> list[str]:
+        """Where to look, and what to try."""
         password = self.values["DEMO_PASSWORD"] if self.own_password else "(the one that you set)"
-        lines = [
+        dav = self.apps.dav
+        return [
             "",
             f"Admin      {address()}/admin/   user {setting_up.USER}, password {password}",
-            f"           {address()}{page_of(connection)}",
-            f"CardDAV    {self.dav.at(self.dav.book)}   user {self.dav.user}, password {self.dav.password}",
-            f"Salesmate  {self.salesmate.url}/_sandbox/contacts",
+            *(f"           {address()}{page_of(connection)}   {connection}" for connection in (book, google)),
+            f"CardDAV    {dav.at(dav.book)}   user {dav.user}, password {dav.password}",
+            f"Google     {self.apps.google.url}/_sandbox/users/{GOOGLE_USER}/contacts",
+            f"Salesmate  {self.apps.salesmate.url}/_sandbox/contacts",
             "",
-            *self.things_to_try(connection),
+            *things_to_try(book, google, self.apps, place.short(self.folder / place.ENV)),
             "",
             "Ctrl-C stops everything; `make demo` goes on from here.",
         ]
-        return lines
-
-    def things_to_try(self, connection: Connection) -> list[str]:
-        """One edit on either side, of two contacts that are in both."""
-        pair = list(islice(editable(connection), 2))
-        if len(pair) < 2:
-            return []
-        (left, _), (_, right) = pair
-        card = self.dav.at(left)
-        contact = f"{self.salesmate.url}/_sandbox/contacts/{right}"
-        login = f"curl -s -u {self.dav.user}:{self.dav.password}"
-        return [
-            "Change a contact on either side and watch it travel, within two minutes or at once by the last line:",
-            f"  {login} {card} | sed 's/^TITLE:.*/TITLE:{NEW_TITLES[0]}/' |",
-            f"    {login} -X PUT -H 'Content-Type: text/vcard' --data-binary @- {card}",
-            f"""  curl -X PATCH {contact} -d '{{"designation": "{NEW_TITLES[1]}"}}'""",
-            f"  ENV_FILE={place.short(self.folder / place.ENV)} .venv/bin/python manage.py sync '{connection}'",
-        ]
-
-
-def editable(connection: Connection) -> Iterator[tuple[str, str]]:
-    """(left, right) ids of pairs whose card has a title that stands on one line and is not one of ours."""
-    links = Link.objects.filter(connection=connection, state=Link.State.IN_SYNC, left__remote_id__contains="demo-")
-    for link in links.select_related("left", "right").order_by("pk").iterator():
-        if link.left is None or link.right is None:
-            continue
-        title = link.left.values.get("title")
-        if isinstance(title, str) and len(title) < 20 and title not in NEW_TITLES:
-            yield link.left.remote_id, link.right.remote_id
 
 
 def start_over(folder: Path) -> None:

@@ -63,10 +63,7 @@ class Command(BaseCommand):
             try:
                 start_all(crew, halt, folder / "log", programs)
                 if fill is not None:
-                    people = books(fill)
-                    seed(people, dav, salesmate, check_halt)
-                    google.side_door("POST", "reset", {})
-                    google.fill(USERS[0], people.left, check_halt)
+                    seed(books(fill), dav, salesmate, google, check_halt)
                 self.announce(dav, salesmate, google)
                 keep_watch(crew, halt)
             except Halted:

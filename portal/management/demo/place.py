@@ -18,6 +18,8 @@ from typing import Any
 import environ
 from django.core.management.base import CommandError
 
+from sandbox.contacts import GoogleServer
+
 ENV = "env"
 CALLS_PER_HOUR = 100_000
 # Made or taken once, then kept: the stored credentials, the CardDAV account and the printed passwords hang on them.
@@ -38,6 +40,7 @@ CHOSEN = {
     "STATIC_ROOT": "",
     "LOG_LEVEL": "INFO",
     "DEMO_SALESMATE_PORT": "8101",
+    "DEMO_GOOGLE_PORT": "8102",
     "DEMO_CONTACTS": "400",
 }
 HEAD = """\
@@ -72,6 +75,8 @@ def environment(folder: Path, given: Mapping[str, str], env_file: Path) -> dict[
         "DATA_DIR": str(folder),
         "SALESMATE_URL": f"http://127.0.0.1:{values['DEMO_SALESMATE_PORT']}",
         "SALESMATE_CALLS_PER_HOUR": str(CALLS_PER_HOUR),
+        **GoogleServer(folder, int(values["DEMO_GOOGLE_PORT"]), (), "").settings(),
+        "GOOGLE_CONTACTS_CALLS_PER_HOUR": str(CALLS_PER_HOUR),
         "ALLOW_PRIVATE_HOSTS": "true",
         "DEBUG": "false",
         "HTTPS": "false",
@@ -100,7 +105,7 @@ def _kept(before: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
 
 def _chosen(before: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     found = {name: own.get(name) or before.get(name) or default for name, default in CHOSEN.items()}
-    for name in ("PORT", "DEMO_SALESMATE_PORT", "DEMO_CONTACTS"):
+    for name in ("PORT", "DEMO_SALESMATE_PORT", "DEMO_GOOGLE_PORT", "DEMO_CONTACTS"):
         if not found[name].isascii() or not found[name].isdigit():
             raise CommandError(f"{name} must be a number.")
     return {name: value for name, value in found.items() if value != ""}

@@ -1,7 +1,7 @@
-"""What a person would click together first: a login, a client, two accounts, a connection. Made once; found again
+"""What a person would click together first: a login, a client, three accounts, two connections. Made once; found again
 later, also half done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.contrib.auth import get_user_model
@@ -13,18 +13,17 @@ from connections.models import Account, Client, Connection
 ACTOR = "demo"
 USER = "demo"
 CLIENT = "Harbour & Pine"
-NAME = "Address book and Salesmate"
 
 
 @dataclass(frozen=True)
-class Apps:
-    """Where the two apps are, and how to get in."""
+class Login:
+    """How to get into an app, and the book in it. `secrets` is asked where the account is not there yet."""
 
-    carddav: Mapping[str, str]
-    carddav_secrets: Mapping[str, str] = field(repr=False)
-    carddav_book: str
-    salesmate: Mapping[str, str]
-    salesmate_secrets: Mapping[str, str] = field(repr=False)
+    app: str
+    label: str
+    book: str
+    settings: Mapping[str, str]
+    secrets: Callable[[], Mapping[str, str]] = field(repr=False)
 
 
 def ensure_user(password: str) -> bool:
@@ -37,44 +36,48 @@ def ensure_user(password: str) -> bool:
     return user.check_password(password)
 
 
-def ensure_connection(apps: Apps) -> Connection:
-    """Active, with its accounts checked. Raises Refused, ValidationError, ConnectorError."""
+def ensure_connections(lefts: Sequence[Login], right: Login) -> list[Connection]:
+    """One from each of `lefts` to the same `right`, active, with their accounts checked. Raises Refused,
+    ValidationError, ConnectorError."""
     client = Client.objects.filter(slug="harbour-and-pine").first()
     if client is None:
         client = save_client(Client(name=CLIENT, slug="harbour-and-pine"), ACTOR)
-    left = ensure_account(client, "carddav", "Address book", apps.carddav, apps.carddav_secrets)
-    right = ensure_account(client, "salesmate", "Salesmate", apps.salesmate, apps.salesmate_secrets)
+    shared = ensure_account(client, right)
+    return [ensure_connection(client, left, ensure_account(client, left), shared, right.book) for left in lefts]
+
+
+def ensure_connection(client: Client, login: Login, left: Account, right: Account, right_book: str) -> Connection:
     connection = Connection.objects.filter(client=client, left_account=left, right_account=right).first()
     if connection is None:
-        connection = create(client, left, apps.carddav_book, right)
+        connection = create(client, left, login.book, right, right_book)
     if connection.state == Connection.State.DRAFT:
         services.activate(connection, ACTOR)
     return connection
 
 
-def ensure_account(
-    client: Client, app: str, label: str, settings: Mapping[str, str], secrets: Mapping[str, str]
-) -> Account:
-    account = Account.objects.filter(client=client, app=app, label=label).first()
+def ensure_account(client: Client, login: Login) -> Account:
+    account = Account.objects.filter(client=client, app=login.app, label=login.label).first()
     if account is None:
-        account = services.create_account(client, ACTOR, app=app, label=label, settings=settings, credentials=secrets)
+        account = services.create_account(
+            client, ACTOR, app=login.app, label=login.label, settings=login.settings, credentials=login.secrets()
+        )
     if account.status != Account.Status.CONNECTED:
         services.check_account(account, ACTOR)
     return account
 
 
-def create(client: Client, left: Account, book: str, right: Account) -> Connection:
+def create(client: Client, left: Account, left_book: str, right: Account, right_book: str) -> Connection:
     """Both ways, deletions too; new contacts in Salesmate get its first active user as owner. Who has no last name
     waits for a person: Salesmate wants one, and nobody chose what to put there."""
     owner = next(one for one in services.owners_of(right) if one.active)
     return services.create_connection(
         client,
         ACTOR,
-        name=NAME,
+        name=f"{left.label} and {right.label}",
         left_account=left,
-        left_book=book,
+        left_book=left_book,
         right_account=right,
-        right_book="contacts",
+        right_book=right_book,
         sync_deletions="both",
         interval=60,
         create_defaults={"right": {"owner": owner.id}},

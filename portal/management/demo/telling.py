@@ -67,7 +67,7 @@ def plan_lines(run: SyncRun) -> list[str]:
         example = change.select_related("link__left", "link__right", "record").first()
         where = "" if operation == "link" else f" in {labels[side]}"
         shown = f"  {number:>5} to {operation}{where}"
-        lines.append(f"{shown:<32}e.g. {change_line(example, names)}" if example is not None else shown)
+        lines.append(f"{shown:<36}e.g. {change_line(example, names)}" if example is not None else shown)
     return lines
 
 
@@ -126,11 +126,11 @@ def done_lines(connection: Connection) -> list[str]:
         (operation, side): number
         for operation, side, number in rows.values_list("operation", "side").annotate(number=Count("pk"))
     }
-    table = [f"  {'':<12}" + "".join(f"{labels[side]:>14}" for side in SIDES)]
+    table = [f"  {'':<12}" + "".join(f"{labels[side]:>17}" for side in SIDES)]
     for operation in ("create", "update", "tag", "untag"):
         if any(counts.get((operation, side)) for side in SIDES):
             table.append(
-                f"  {VERBS[operation]:<12}" + "".join(f"{counts.get((operation, side), 0):>14}" for side in SIDES)
+                f"  {VERBS[operation]:<12}" + "".join(f"{counts.get((operation, side), 0):>17}" for side in SIDES)
             )
     linked = sum(number for (operation, _), number in counts.items() if operation == "link")
     pairs = Link.objects.filter(connection=connection, state=Link.State.IN_SYNC).count()
@@ -149,14 +149,16 @@ def link_lines(connection: Connection, state: Link.State, title: str, names: Nam
     return group_lines(title, grouped(((link.reason, link) for link in links), names))
 
 
-def calls_line(connection: Connection, clock: Clock) -> str:
+def calls_line(connections: Sequence[Connection]) -> str:
     """Calls of the last day, for as long as they are kept."""
-    labels = app_labels(connection)
+    accounts = {account.pk: account for one in connections for account in map(one.account, SIDES)}
     used = {
-        side: ApiUsage.objects.filter(key=connection.account(side).lease_key).aggregate(total=Sum("calls"))["total"]
-        for side in SIDES
+        connector_class(account.app).app.label: ApiUsage.objects.filter(key=account.lease_key).aggregate(
+            total=Sum("calls")
+        )["total"]
+        for account in accounts.values()
     }
-    return "Calls: " + ", ".join(f"{labels[side]} {used[side] or 0}" for side in SIDES)
+    return "Calls: " + ", ".join(f"{label} {calls or 0}" for label, calls in used.items())
 
 
 def history_line() -> str:
@@ -169,7 +171,7 @@ def history_line() -> str:
     return f"History: {out.getvalue().strip().splitlines()[-1]} (verify_log)"
 
 
-def summary_lines(connection: Connection, clock: Clock) -> list[str]:
+def summary_lines(connection: Connection) -> list[str]:
     names = Names()
     return [
         *done_lines(connection),
@@ -178,8 +180,6 @@ def summary_lines(connection: Connection, clock: Clock) -> list[str]:
         *link_lines(connection, Link.State.DUPLICATE, "Duplicates, left alone", names),
         *link_lines(connection, Link.State.EXCLUDED, "Excluded", names),
         *link_lines(connection, Link.State.OPPOSITE_DELETED, "Deleted on the other side", names),
-        calls_line(connection, clock),
-        history_line(),
     ]
 
 

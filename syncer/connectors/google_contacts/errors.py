@@ -19,7 +19,7 @@ from syncer.connectors.base import (
     Transient,
 )
 from syncer.connectors.google_contacts.wire import dicts, inner, text
-from syncer.connectors.http import Reply
+from syncer.connectors.http import Reply, retry_after
 
 
 class Kind(Enum):
@@ -241,9 +241,3 @@ def part_kind(status: Any) -> Kind:
     """Of one contact: refused for good where its status says nothing that we know."""
     code = inner(status, "code") if isinstance(status, dict) else None
     return CODES.get(code, Kind.REJECTED) if isinstance(code, int) else Kind.REJECTED
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Seconds to wait, where the app says so; it is not known to."""
-    said = reply.headers.get("retry-after", "").strip()
-    return float(said) if said.isascii() and said.isdigit() else None

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from connections.models import Connection
 from syncer.engine.run import OPEN_PLAN, Outcome
 from syncer.management.terminal import count_words, find_connection, plan_words, printable, sentence, work
-from syncer.models import SyncRun
+from syncer.models import Book, SyncRun
 
 NOT_ACTIVE = {
     Connection.State.DRAFT: "is a draft. Activate it in the admin first.",
@@ -21,12 +21,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("connection", help="its code or its name")
+        parser.add_argument(
+            "--full", action="store_true", help="read both books whole: finds deletions that an app does not report"
+        )
         parser.add_argument("--actor", default="command line", help="who asks, as it stands in the history")
 
-    def handle(self, *args: Any, connection: str, actor: str, **options: Any) -> None:
+    def handle(self, *args: Any, connection: str, full: bool, actor: str, **options: Any) -> None:
         found = find_connection(connection)
         if found.state != Connection.State.ACTIVE:
             raise CommandError(f"{found} {NOT_ACTIVE[Connection.State(found.state)]}")
+        if full:
+            Book.objects.filter(sides__connection=found).update(full_wanted=True)
         for line in words(found, work(found, actor, self.stderr.write)):
             self.stdout.write(printable(line))
 
