@@ -22,6 +22,7 @@ from tests.needs import SPECS, needs
 
 CANARY = "ada@canary.example"
 READ, WRITE, PERSON, PLACE = Request(), Request(changes_data=True), Request(about_person=True), Request(token=True)
+GROUP = Request(changes_data=True, names_group=True)
 
 
 def reply(status: int, error: Any = None, body: bytes | None = None, **headers: str) -> Reply:
@@ -84,6 +85,13 @@ LEGACY: Any = {"errors": [{"domain": "usageLimits", "reason": "userRateLimitExce
         (reply(400, envelope(400, "INVALID_ARGUMENT")), WRITE, Rejected),
         (reply(409, envelope(409, "ALREADY_EXISTS")), WRITE, Taken),
         (reply(409, envelope(409, "ALREADY_EXISTS")), READ, Transient),
+        (reply(409, envelope(409, "ABORTED")), GROUP, Taken),
+        (reply(409, body=b""), GROUP, Taken),
+        (reply(409, envelope(409, "ABORTED")), WRITE, Stale),
+        (reply(409, envelope(409, "ABORTED")), READ, Transient),
+        (reply(409, envelope(409, "ABORTED")), PLACE, Transient),
+        (reply(409, envelope(409, "SOMETHING")), WRITE, Transient),
+        (reply(409, body=b""), WRITE, Transient),
         (reply(500, envelope(500, "INTERNAL")), READ, Transient),
         (reply(302, body=b""), WRITE, Transient),
         (reply(200, body=b"[]"), READ, Transient),

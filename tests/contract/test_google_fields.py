@@ -221,6 +221,34 @@ def test_one_value_of_a_company_leaves_the_others() -> None:
     ]
 
 
+ELM = {"type": "work", "streetAddress": "Elm 5", "city": "Rome", "postalCode": "00100"}
+CLUB = {"name": "Club", "title": "Chair", "department": "Board"}
+
+
+def test_a_move_to_another_street_without_a_city_leaves_the_second_address() -> None:
+    person = {"addresses": [{"type": "work", "city": "Berlin", "formattedValue": "Berlin"}, ELM]}
+    moved = {"addresses.work.city": None, "addresses.work.streetAddress": "Main 1"}
+    assert after(moved, person)["addresses"] == [{"type": "work", "streetAddress": "Main 1"}, ELM]
+
+
+def test_an_address_that_is_emptied_part_by_part_takes_no_part_of_the_second() -> None:
+    person = {"addresses": [{"type": "work", "city": "Berlin"}, ELM]}
+    work = [field for field in KNOWN if field.startswith("addresses.work")]
+    assert after(dict.fromkeys(work), person)["addresses"] == [ELM]
+
+
+def test_a_new_title_instead_of_a_company_leaves_the_second_company() -> None:
+    instead = {"organizations.name": None, "organizations.title": "CEO"}
+    assert after(instead, {"organizations": [{"name": "Acme"}, CLUB]})["organizations"] == [{"title": "CEO"}, CLUB]
+
+
+def test_an_item_whose_only_part_is_replaced_by_another_stays_the_same_item() -> None:
+    acme = {"name": "Acme", "type": "school", "metadata": {"source": SOURCE, "sourcePrimary": True}}
+    instead = {"organizations.name": None, "organizations.title": "CEO"}
+    (held,) = apply({"organizations": [acme]}, instead)["organizations"]
+    assert held == {"title": "CEO", "type": "school", "metadata": {"source": SOURCE, "sourcePrimary": True}}
+
+
 def test_a_note_is_plain_text_once_it_is_ours() -> None:
     assert after({"biographies": "Second"})["biographies"] == [{"value": "Second", "contentType": "TEXT_PLAIN"}]
     assert "biographies" not in apply(ADA, {"biographies": "First programmer"})
@@ -366,6 +394,29 @@ def test_a_change_touches_nothing_else(person: dict[str, Any], changes: dict[str
     for place in set(before) | set(now):
         if place[:2] not in written | gone_with and place[1] != "key" and place[:2] != ("biographies", "contentType"):
             assert before.count(place) == now.count(place), place
+
+
+PARTED = st.fixed_dictionaries(
+    {
+        "addresses": st.lists(
+            st.fixed_dictionaries({"type": st.just("home")}, optional=texts("streetAddress", "city", "formattedValue")),
+            max_size=3,
+        ),
+        "organizations": st.lists(st.fixed_dictionaries({}, optional=texts("name", "title")), max_size=3),
+    }
+)
+PARTS = ("addresses.home.streetAddress", "addresses.home.city", "organizations.name", "organizations.title")
+
+
+@given(PARTED, st.dictionaries(st.sampled_from(PARTS), st.one_of(st.none(), TEXTS), min_size=2))
+def test_items_that_no_part_of_a_change_shows_stay_as_they_are(
+    person: dict[str, Any], changes: dict[str, Value]
+) -> None:
+    bounds = [KNOWN[field].bound for field in changes]
+    for mask, now in apply(person, changes).items():
+        picked = {bound.pick(person[mask]) for bound in bounds if isinstance(bound, Spot) and bound.mask == mask}
+        others = [item for index, item in enumerate(person[mask]) if index not in picked]
+        assert [item for item in now if any(item is other for other in others)] == others
 
 
 @given(PEOPLE, CHANGES)

@@ -1,12 +1,12 @@
 """Google Contacts: every way a write can end, and what a batch costs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sandbox.google.answers import invalid
+from sandbox.google.answers import Failure, invalid
 from syncer.connectors.base import Observed, Outcome, Write
 from syncer.connectors.google_contacts.connector import BOOK
 from syncer.connectors.google_contacts.fields import KNOWN, TAGS
@@ -313,6 +313,69 @@ def test_a_batch_refused_without_names_is_halved_until_it_comes_out(google: Benc
     assert [result.outcome for number, result in enumerate(done) if number not in refused] == [Outcome.DONE] * 38
     assert done[3].field == "organizations.title"
     assert google.calls().count("POST people:batchUpdateContacts") <= ASSUMED.sends
+
+
+def failing(google: Bench, path: str, failures: Sequence[Failure]) -> None:
+    """The first requests with this path do nothing and end so."""
+    plain, left = type(google.app)._of_api, list(failures)
+
+    def of_api(self: Any, headers: Any, method: str, at: str, query: str, body: bytes, fault: str) -> Any:
+        if path in at and left:
+            raise left.pop(0)
+        return plain(self, headers, method, at, query, body, fault)
+
+    google.app._of_api = of_api.__get__(google.app)  # type: ignore[method-assign]
+
+
+def parts_refused(**codes: int) -> Failure:
+    """Of a batch, by the keys that Google gives."""
+    statuses = {key: {"code": code} for key, code in codes.items()}
+    kind = "type.googleapis.com/google.people.v1.BatchCreateContactsErrorDetails"
+    return invalid(details=[{"@type": kind, "contactErrors": statuses}])
+
+
+@pytest.mark.proves("E6 one bad item", "I11")
+def test_in_half_a_batch_new_contacts_are_counted_from_its_beginning(google: Bench) -> None:
+    failing(google, CREATE, [invalid(), *[parts_refused(**{"0": 3})] * 2])
+    done = outcomes(google, *(create(number) for number in range(4)))
+    assert done == [Outcome.REFUSED, Outcome.DONE] * 2
+    assert len(google.anna.contacts) == 2
+
+
+@pytest.mark.proves("E6 one bad item")
+def test_a_batch_refused_by_keys_that_nobody_knows_is_halved(google: Bench) -> None:
+    failing(google, CREATE, [parts_refused(**{"contacts[1]": 3})] * 3)
+    assert outcomes(google, *(create(number) for number in range(4))) == [
+        Outcome.REFUSED,
+        Outcome.DONE,
+        Outcome.DONE,
+        Outcome.DONE,
+    ]
+    assert len(google.sent(CREATE)) == 5
+
+
+@pytest.mark.parametrize("path", [CREATE, UPDATE])
+def test_where_all_that_unknown_keys_name_had_moved_the_batch_is_sent_again(google: Bench, path: str) -> None:
+    people = google.people(3)
+    failing(google, path, [parts_refused(a=10, b=9, c=5)])
+    writes = [create(number) for number in range(3)] if path == CREATE else [update(one, title="T") for one in people]
+    assert outcomes(google, *writes) == [Outcome.DONE] * 3
+    assert len(google.sent(path)) == 2
+
+
+@pytest.mark.parametrize("code", [3, 10])
+@pytest.mark.proves("I11")
+def test_where_a_batch_may_be_half_done_unknown_keys_send_nobody_again(google: Bench, code: int) -> None:
+    failing(google, CREATE, [parts_refused(a=code)])
+    wary = google.connector(assumed=replace(ASSUMED, all_or_nothing=False))
+    assert [result.outcome for result in results(wary, create(1), create(2))] == [Outcome.UNKNOWN] * 2
+    assert len(google.sent(CREATE)) == 1
+
+
+def test_a_batch_that_google_aborted_is_looked_at_and_sent_again(google: Bench) -> None:
+    failing(google, UPDATE, [Failure(409, "ABORTED", "The operation was aborted.")])
+    assert outcomes(google, *(update(name, title="T") for name in google.people(3))) == [Outcome.DONE] * 3
+    assert len(google.sent(UPDATE)) == 2
 
 
 def test_a_batch_of_which_all_is_refused_ends(google: Bench) -> None:

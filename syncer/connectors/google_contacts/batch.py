@@ -139,12 +139,11 @@ class Batch:
     def _send_updates(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Those to be looked at again. Who was refused over what others change goes by itself."""
         changed = [draft for draft in drafts if draft.items]
-        keys = {draft.name: draft for draft in changed}
         together = [draft for draft in changed if not draft.alone]
-        again = self._sender.send(together, self._post_updates, keys)
+        again = self._sender.send(together, self._post_updates)
         for draft in changed:
             if draft.alone and draft not in again:
-                again += self._sender.send([draft], self._post_updates, keys)
+                again += self._sender.send([draft], self._post_updates)
         return again
 
     def _post_updates(self, drafts: Sequence[Draft]) -> None:
@@ -225,7 +224,7 @@ class Batch:
                 draft.result = refused_before(refused)
         left = [draft for draft in drafts if draft.result is None]
         for _ in range(self._assumed.rounds):
-            left = self._sender.send(left, self._post_creates, {str(at): draft for at, draft in enumerate(left)})
+            left = self._sender.send(left, self._post_creates)
         settle(left, WriteResult(Outcome.NOT_SENT, detail=TOGETHER))
 
     def _post_creates(self, drafts: Sequence[Draft]) -> None:

@@ -191,7 +191,8 @@ class Client:
 
     def create_group(self, name: str) -> dict[str, Any]:
         """Raises Taken where a group has the name already. A write: never repeated."""
-        return self._post(wire.GROUPS, {"contactGroup": {"name": name}, "readGroupFields": "groupType,name"})
+        body = {"contactGroup": {"name": name}, "readGroupFields": "groupType,name"}
+        return self._post(wire.GROUPS, body, names_group=True)
 
     def modify_members(self, group: str, add: Sequence[str], remove: Sequence[str]) -> tuple[set[str], set[str]]:
         """Who was not found, and who is in no other group and so stays in this one. Raises Missing where there is no
@@ -207,8 +208,9 @@ class Client:
     def _get(self, path: str, params: Params, request: Request = READ) -> dict[str, Any]:
         return errors.answer(self._send("GET", path, params), request)
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        request = Request(changes_data=True, backend_limit_applied=self.assumed.backend_limit_applied)
+    def _post(self, path: str, body: Mapping[str, Any], names_group: bool = False) -> dict[str, Any]:
+        applied = self.assumed.backend_limit_applied
+        request = Request(changes_data=True, backend_limit_applied=applied, names_group=names_group)
         return errors.answer(self._send("POST", path, {}, body), request)
 
     def _send(self, method: str, path: str, params: Params, body: Mapping[str, Any] | None = None) -> Reply:

@@ -56,6 +56,8 @@ LIMIT_WORDS: Final = ("rate limit", "quota exceeded")
 # google.rpc.Code of one contact in a batch.
 CODES: Final[Mapping[int, Kind]] = {5: Kind.MISSING, 9: Kind.MOVED, 10: Kind.MOVED}
 NOT_FOUND: Final = 5
+# `status` of an error with HTTP 409.
+CONFLICTS: Final[Mapping[str, Kind]] = {"ALREADY_EXISTS": Kind.TAKEN, "ABORTED": Kind.MOVED}
 
 AUTH_TEXT: Final = "Google does not accept our access any more. Authorise this account again."
 SCOPE_TEXT: Final = (
@@ -84,7 +86,7 @@ class Missing(Rejected):
 
 
 class Taken(Rejected):
-    """The name is taken (HTTP 409)."""
+    """The name is taken."""
 
 
 class Expired(Rejected):
@@ -104,12 +106,14 @@ class Request:
     """What was asked, as far as it decides what a failure means.
 
     `about_person`: "not found" can only mean this one contact. `changes_data`: a failure in between may have been
-    applied; so may the limit of the backend, where `backend_limit_applied`. `token`: a place in a listing was sent."""
+    applied; so may the limit of the backend, where `backend_limit_applied`. `token`: a place in a listing was sent.
+    `names_group`: a group was to get a name."""
 
     about_person: bool = False
     changes_data: bool = False
     backend_limit_applied: bool = True
     token: bool = False
+    names_group: bool = False
 
 
 def answer(reply: Reply, request: Request) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def classify(status: int, error: Mapping[str, Any]) -> Kind:
     if status == 410:
         return Kind.EXPIRED
     if status == 409:
-        return Kind.TAKEN
+        return CONFLICTS.get(text(error.get("status")), Kind.TRANSIENT)
     if status == 400:
         return bad_request(error, message)
     return Kind.TRANSIENT
@@ -186,11 +190,11 @@ def bad_request(error: Mapping[str, Any], message: str) -> Kind:
 
 def meaning(reply: Reply, request: Request) -> ConnectorError:
     error = envelope(reply)
-    kind = classify(reply.status, error)
+    kind = Kind.TAKEN if reply.status == 409 and request.names_group else classify(reply.status, error)
     parts = refused_parts(error)
     if request.changes_data and parts and kind in (Kind.REJECTED, Kind.MOVED, Kind.MISSING, Kind.TAKEN):
         return PartsRefused(parts)
-    if request.token and kind in (Kind.EXPIRED, Kind.REJECTED, Kind.MOVED):
+    if request.token and (kind is Kind.EXPIRED or (reply.status == 400 and kind in (Kind.REJECTED, Kind.MOVED))):
         return Expired(READ_REFUSED_TEXT)
     if kind in FATAL:
         return error_of(FATAL[kind])

@@ -18,6 +18,7 @@ from syncer.connectors.google_contacts.values import (
     of_type,
     structured,
     with_key,
+    without_emptied,
 )
 from syncer.connectors.google_contacts.wire import Person, dicts, text
 
@@ -182,7 +183,7 @@ def apply(person: Person, values: Values) -> dict[str, list[Item]]:
             now[mask] = found.bound.write(items, wanted)
         except Unfit as unfit:
             raise Rejected(str(unfit), field) from None
-    return now
+    return {mask: without_emptied(items) for mask, items in now.items()}
 
 
 def order(field: str) -> tuple[int, str]:

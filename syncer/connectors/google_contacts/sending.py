@@ -4,7 +4,7 @@ Google takes all of a batch or nothing, and names those that it refuses, or does
 the others are left to be sent again; what may have been done is never sent again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,7 +70,7 @@ class Sender:
         """Another batch may take as many calls again."""
         self._sends = 0
 
-    def send(self, drafts: Sequence[Draft], call: Call, keys: Mapping[str, Draft]) -> list[Draft]:
+    def send(self, drafts: Sequence[Draft], call: Call) -> list[Draft]:
         """Those that were not done and may be sent again; the others have a result, or what they became."""
         if not drafts:
             return []
@@ -81,20 +81,20 @@ class Sender:
         try:
             call(drafts)
         except PartsRefused as refused:
-            return self._parted(drafts, refused.parts, keys)
+            return self._parted(drafts, call, refused)
         except (Stale, Missing):
             return list(drafts)
         except Rejected as refused:
-            return self._halved(drafts, call, keys, refused)
+            return self._halved(drafts, call, refused)
         except ConnectorError as error:
             self.stop(drafts, error)
         return []
 
-    def _parted(self, drafts: Sequence[Draft], parts: Mapping[str, Kind], keys: Mapping[str, Draft]) -> list[Draft]:
-        named = {id(keys[key]): kind for key, kind in parts.items() if key in keys}
+    def _parted(self, drafts: Sequence[Draft], call: Call, refused: PartsRefused) -> list[Draft]:
+        keys = keys_of(drafts)
+        named = {id(keys[key]): kind for key, kind in refused.parts.items() if key in keys}
         if not named:
-            settle(drafts, WriteResult(Outcome.REFUSED, detail=errors.REFUSED_TEXT))
-            return []
+            return self._unnamed(drafts, call, refused)
         again = []
         mask = {each for draft in drafts for each in draft.items}
         for draft in drafts:
@@ -111,13 +111,22 @@ class Sender:
                 draft.result = WriteResult(Outcome.UNKNOWN, detail=PERHAPS)
         return again
 
-    def _halved(self, drafts: Sequence[Draft], call: Call, keys: Mapping[str, Draft], refused: Rejected) -> list[Draft]:
+    def _unnamed(self, drafts: Sequence[Draft], call: Call, refused: PartsRefused) -> list[Draft]:
+        """Google names some by keys that are none of ours."""
+        if len(drafts) > 1 and not self._assumed.all_or_nothing:
+            settle(drafts, WriteResult(Outcome.UNKNOWN, detail=PERHAPS))
+            return []
+        if all(kind in (Kind.MOVED, Kind.MISSING) for kind in refused.parts.values()):
+            return list(drafts)
+        return self._halved(drafts, call, refused)
+
+    def _halved(self, drafts: Sequence[Draft], call: Call, refused: Rejected) -> list[Draft]:
         """Google does not say whom it refused: half by half it comes out."""
         if len(drafts) == 1:
             drafts[0].result = refusal(drafts[0], refused.field)
             return []
         middle = len(drafts) // 2
-        return [*self.send(drafts[:middle], call, keys), *self.send(drafts[middle:], call, keys)]
+        return [*self.send(drafts[:middle], call), *self.send(drafts[middle:], call)]
 
     def stop(self, drafts: Sequence[Draft], error: ConnectorError, sent: bool = True) -> None:
         """These and all later ones are left. `sent`: the call that failed was a write of these."""
@@ -130,6 +139,11 @@ class Sender:
                 continue
             unknown = applied or draft.begun
             draft.result = WriteResult(Outcome.UNKNOWN if unknown else Outcome.NOT_SENT, detail=str(error))
+
+
+def keys_of(drafts: Sequence[Draft]) -> dict[str, Draft]:
+    """How Google names the contacts of one call: by their names, and new ones by their place in it, from 0."""
+    return {draft.name or str(at): draft for at, draft in enumerate(drafts)}
 
 
 def settle(drafts: Sequence[Draft], result: WriteResult) -> None:

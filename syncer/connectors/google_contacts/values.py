@@ -90,6 +90,15 @@ def wanted_text(value: Value) -> str | None:
     return value if value is not None and value.strip() else None
 
 
+class Emptied(dict[str, Any]):
+    """An item of which nothing is left. It keeps its place until all fields are written: without it, the next one would
+    land in another item."""
+
+
+def without_emptied(items: Items) -> list[Item]:
+    return [item for item in items if not isinstance(item, Emptied)]
+
+
 # Which item
 
 
@@ -115,13 +124,14 @@ def besides_the_first(*types: str) -> Pick:
 
 
 def structured(*types: str) -> Pick:
-    """The first address with one of these labels that has parts: one in free form cannot be changed part by part."""
+    """The first address with one of these labels that has parts, or is Emptied: one in free form cannot be changed part
+    by part."""
+
+    def fits(item: Item) -> bool:
+        return label(item) in types and (isinstance(item, Emptied) or not bare(item))
 
     def pick(items: Items) -> int | None:
-        return next(
-            (index for index, item in enumerate(items) if label(item) in types and not bare(item)),
-            None,
-        )
+        return next((index for index, item in enumerate(items) if fits(item)), None)
 
     return pick
 
@@ -166,7 +176,7 @@ class Spot:
         return [None if index is None else shown(self.opened(items[index]), self.key)]
 
     def write(self, items: Items, value: Value) -> list[Item]:
-        """Raises Unfit."""
+        """With Emptied in the place of an item that has nothing left. Raises Unfit."""
         index, wanted = self.pick(items), wanted_text(value)
         if index is None:
             if wanted is None:
@@ -174,12 +184,16 @@ class Spot:
             if self.not_alone and not items:
                 raise Unfit(self.not_alone)
             return [*items, {**self.fresh, **self.sets, self.key: wanted}]
+        before, behind = items[:index], items[index + 1 :]
+        if wanted is None and self.whole:
+            return [*before, *behind]
         changed = {key: held for key, held in self.opened(items[index]).items() if key not in self.derived}
         changed.pop(self.key, None)
         if wanted is not None:
             changed |= {**self.sets, self.key: wanted}
-        kept = [] if wanted is None and (self.whole or bare(changed)) else [changed]
-        return [*items[:index], *kept, *items[index + 1 :]]
+        elif bare(changed):
+            changed = Emptied(changed)
+        return [*before, changed, *behind]
 
     def opened(self, item: Item) -> Item:
         """A name in free form alone is one whose given name is all of it."""
