@@ -2,20 +2,20 @@
 clients)."""
 
 import secrets as randomness
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
-from django.db import transaction
-
 from connections import services
 from connections.models import Account, Authorization, Credential
+from connections.secrets import SecretUnreadable
 from connections.services import Refused
-from connections.tokens import FreshTokens, authorizer, granted
+from connections.tokens import FreshTokens, authorizer, client_of, granted
 from portal.clock import SYSTEM, Clock
+from syncer.audit.chain import LogBusy
 from syncer.connectors.base import Account as Login
 from syncer.connectors.base import Connector, ConnectorError, Identity, Meter, Misconfigured
 from syncer.connectors.oauth import Grant, NotAllAllowed
@@ -23,6 +23,7 @@ from syncer.connectors.registry import connect, connector_class
 
 LIFE: Final = timedelta(minutes=10)
 LONGEST: Final = 4000
+TRIES: Final = 3
 AGAIN: Final = "Begin again in the portal."
 # What an app's page says instead of a code (RFC 6749 4.1.2.1, and Google's own); nothing else of it is repeated.
 DENIED: Final[Mapping[str, str]] = {
@@ -53,7 +54,7 @@ def begin_authorization(
         raise Refused(f"{app.label} has no page for this. Enter its credentials in the account.")
     state, verifier = randomness.token_urlsafe(32), randomness.token_urlsafe(64)
     try:
-        url = authorizer(account, services.kept_secrets(account, {})).page(redirect_uri, state, verifier)
+        url = authorizer(account, secrets_of(account)).page(redirect_uri, state, verifier)
     except Misconfigured as error:
         raise Refused(str(error)) from error
     begun = Begun(url, clock.now() + LIFE)
@@ -93,27 +94,50 @@ def finish_authorization(taken: Authorization, code: str = "", error: str = "", 
     """Store what the app's page allowed, and ask the app who that is. Another login than before is refused, and what
     was stored for the right one stays. Raises Refused, ConnectorError; the account then says why."""
     account = taken.account
-    try:
-        grant = exchanged(taken, code, error, clock)
-    except (ConnectorError, Refused) as problem:
-        # An account that works goes on: nobody took its access away.
-        left_out = isinstance(problem, NotAllAllowed)
-        status = Account.Status.NEEDS_AUTHORIZATION if left_out else account.status
-        services.checked(account, taken.actor, "account.failed", status, str(problem), account.identity, clock)
-        raise
+
+    def failed(problem: Exception, status: str | None = None, store: Callable[[], None] | None = None) -> None:
+        about = (account, taken.actor, "account.failed", status, str(problem), account.identity, clock, store)
+        written(account, lambda: services.checked(*about))
 
     def connect_to(account: Account, meter: Meter) -> Connector:
-        known = services.kept_secrets(account, {})
+        known = secrets_of(account)
         return connect(Login(account.app, account.settings, known, account.identity, FreshTokens(grant)), meter)
 
+    def store() -> None:
+        Credential.store(account, granted(secrets_of(account), grant))
+
     try:
-        identity = services.check_account(account, taken.actor, connect_to, clock)
-    except ConnectorError:
-        # Who it is, is not known, but not known to be another either.
-        keep(account, grant)
+        grant = exchanged(taken, code, error, clock)
+    except NotAllAllowed as problem:
+        failed(problem, Account.Status.NEEDS_AUTHORIZATION)
         raise
-    keep(account, grant)
+    except (ConnectorError, Refused) as problem:
+        # An account that works goes on, here and below: nobody took its access away.
+        failed(problem)
+        raise
+    try:
+        identity = services.same_login(account, connect_to, clock)
+    except (ConnectorError, Refused) as problem:
+        # Whose it is, is not known: where we know whose it has to be, it may be another's.
+        unknown = isinstance(problem, ConnectorError) and account.identity == ""
+        failed(problem, store=store if unknown else None)
+        raise
+    written(account, lambda: services.connected(account, taken.actor, identity, clock, store))
+    services.forget(account)
     return identity
+
+
+def written(account: Account, write: Callable[[], None]) -> None:
+    """Do `write` again where the history is busy: the app's page is not come back from twice. Raises Refused."""
+    edition = account.edition
+    for _ in range(TRIES):
+        try:
+            return write()
+        except LogBusy as error:
+            busy = error
+            # What storing made of it was taken back.
+            account.edition = edition
+    raise Refused(f"The portal's history is busy, and nothing was stored. {AGAIN}") from busy
 
 
 def exchanged(taken: Authorization, code: str, error: str, clock: Clock) -> Grant:
@@ -122,14 +146,19 @@ def exchanged(taken: Authorization, code: str, error: str, clock: Clock) -> Gran
         raise Refused(f"{DENIED.get(error, DENIED_SOMEHOW).format(label=label)} {AGAIN}")
     if not 0 < len(code) <= LONGEST:
         raise Refused(f"{label} sent nobody back with an answer. {AGAIN}")
-    asked = authorizer(taken.account, services.kept_secrets(taken.account, {}))
+    asked = authorizer(taken.account, secrets_of(taken.account))
     return asked.exchange(code, taken.redirect_uri, taken.secrets["verifier"], clock.now())
 
 
-def keep(account: Account, grant: Grant) -> None:
-    with transaction.atomic():
-        Credential.store(account, granted(services.kept_secrets(account, {}), grant))
-    services.forget(account)
+def secrets_of(account: Account) -> Mapping[str, str]:
+    """What was entered. Where it cannot be read any more, access given to the portal's own OAuth client takes its
+    place. Raises Refused where the portal has none."""
+    try:
+        return services.kept_secrets(account, {})
+    except SecretUnreadable as error:
+        if client_of(connector_class(account.app).app, {}) is None:
+            raise Refused(str(error)) from error
+        return {}
 
 
 def forget_authorizations(now: datetime) -> None:

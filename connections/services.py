@@ -178,11 +178,13 @@ def refuse_to_move(account: Account, settings: Mapping[str, str] | None, given: 
 
 
 def kept_secrets(account: Account, given: Mapping[str, str]) -> Mapping[str, str]:
-    """What is stored of what was entered. Where it cannot be read any more, entering all of it anew is the way out."""
+    """What is stored of what was entered. Where it cannot be read any more, entering all of it anew is the way out.
+    Raises SecretUnreadable."""
     try:
         return entered(Credential.of(account))
     except SecretUnreadable:
-        if not {one.name for one in connector_class(account.app).app.credentials if one.required} <= given.keys():
+        required = {one.name for one in connector_class(account.app).app.credentials if one.required}
+        if not given or not required <= given.keys():
             raise
         return {}
 
@@ -219,36 +221,64 @@ def check_account(account: Account, actor: str, connect_to: Connect = connector_
     ConnectorError or Refused; the account then says why. Where it was changed while the app was asked nothing is
     remembered: Refused."""
     try:
-        identity = asked_by_a_person(account, connect_to, clock).check()
-        if account.identity not in ("", identity.key):
-            raise Refused(
-                f"This is another login ({identity.label}) than the one this account was connected with. "
-                "Add it as an account of its own."
-            )
+        identity = same_login(account, connect_to, clock)
     except (ConnectorError, Refused) as error:
         settled = isinstance(error, AuthFailed | Misconfigured | Refused)
-        status = Account.Status.NEEDS_AUTHORIZATION if settled else account.status
+        status = Account.Status.NEEDS_AUTHORIZATION if settled else None
         checked(account, actor, "account.failed", status, str(error), account.identity, clock)
         raise
+    connected(account, actor, identity, clock)
+    return identity
+
+
+def same_login(account: Account, connect_to: Connect, clock: Clock) -> Identity:
+    """Who the app says we are. Raises ConnectorError, and Refused for another login than before."""
+    identity = asked_by_a_person(account, connect_to, clock).check()
+    if account.identity not in ("", identity.key):
+        raise Refused(
+            f"This is another login ({identity.label}) than the one this account was connected with. "
+            "Add it as an account of its own."
+        )
+    return identity
+
+
+def connected(
+    account: Account, actor: str, identity: Identity, clock: Clock, store: Callable[[], None] | None = None
+) -> None:
+    """Remember who it is; `store` as in `checked`. Raises Refused, also where the client has this login already."""
     try:
-        checked(account, actor, "account.authorised", Account.Status.CONNECTED, "", identity.key, clock)
+        checked(account, actor, "account.authorised", Account.Status.CONNECTED, "", identity.key, clock, store)
     except IntegrityError as error:
         text = f"{identity.label} is connected already. Take that account."
         checked(account, actor, "account.failed", Account.Status.NEEDS_AUTHORIZATION, text, account.identity, clock)
         raise Refused(text) from error
-    return identity
 
 
-def checked(account: Account, actor: str, kind: str, status: str, text: str, identity: str, clock: Clock) -> None:
-    """Remember an answer of the app. Raises Refused where the account is not any more what the app was asked about."""
+def checked(
+    account: Account,
+    actor: str,
+    kind: str,
+    status: str | None,
+    text: str,
+    identity: str,
+    clock: Clock,
+    store: Callable[[], None] | None = None,
+) -> None:
+    """Remember an answer of the app; without a status the account keeps the one it has by now. `store` writes the
+    secrets that the app was asked with, in the same transaction. Raises Refused where the account is not any more what
+    the app was asked about."""
     now = clock.now()
+    values = {"status_text": text, "identity": identity, "checked_at": now, "updated_at": now}
+    values |= {"status": status} if status is not None else {}
     with transaction.atomic():
-        values = {"status": status, "status_text": text, "identity": identity, "checked_at": now, "updated_at": now}
         if Account.objects.filter(pk=account.pk, edition=account.edition).update(**values) != 1:
             raise Refused("The account was changed while the app was asked. Check it again.")
-        for name, value in values.items():
-            setattr(account, name, value)
+        # Only now: new secrets make another edition of the account.
+        if store is not None:
+            store()
         portal_entry(kind, actor, account, {}, clock, {"text": text, "identity": identity})
+    for name, value in values.items():
+        setattr(account, name, value)
 
 
 def delete_account(account: Account, actor: str, clock: Clock = SYSTEM) -> None:

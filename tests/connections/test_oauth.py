@@ -63,6 +63,10 @@ def authorised(rolodex: Desk, credentials: Mapping[str, str] | None = None) -> A
     return account
 
 
+def entries_of(kind: str) -> int:
+    return SyncLog.objects.filter(kind=kind, actor=ANNA).count()
+
+
 def over(account: Account) -> None:
     """Its access ends in less than a minute."""
     row = Credential.objects.get(account=account)
@@ -125,7 +129,7 @@ def test_a_person_allows_and_the_account_is_connected(rolodex: Desk) -> None:
     assert (identity.label, account.identity, account.status, account.status_text) == ("anna", "anna", "connected", "")
     stored = Credential.of(account)
     assert set(stored) == {"refresh_token", "access_token", "access_expires"}
-    assert SyncLog.objects.filter(kind="account.authorised", actor=ANNA).count() == 1
+    assert entries_of("account.authorised") == 1
     assert rolodex.refreshes() == [], "what was granted is used"
 
 
@@ -235,7 +239,7 @@ def test_who_denies_changes_nothing_that_works(rolodex: Desk) -> None:
     account.refresh_from_db()
     assert account.status == "needs_authorization"
     assert account.status_text.startswith("Rolodex gave no access")
-    assert SyncLog.objects.filter(kind="account.failed").count() == 1
+    assert entries_of("account.failed") == 1
     allow(rolodex, account)
     refuse(rolodex.server.person_denies(begin(account).url))
     account.refresh_from_db()
@@ -287,7 +291,9 @@ def test_another_login_is_refused_and_the_right_one_stays(rolodex: Desk) -> None
     with pytest.raises(Refused, match=r"This is another login \(ben\)"):
         allow(rolodex, account, user="ben")
     account.refresh_from_db()
-    assert (account.identity, account.status) == ("anna", "needs_authorization")
+    assert (account.identity, account.status) == ("anna", "connected"), "nobody took its access away"
+    assert account.status_text.startswith("This is another login (ben)")
+    assert entries_of("account.failed") == 1
     assert Credential.of(account) == stored
     assert services.check_account(account, ANNA).key == "anna"
 
