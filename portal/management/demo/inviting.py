@@ -21,8 +21,8 @@ def things_to_try(book: Connection, google: Connection, apps: StandIns, env: str
         return []
     sync = f"  ENV_FILE={env} .venv/bin/python manage.py sync"
     return [
-        "Change a contact in any app and watch it travel. Each connection looks once a minute: the other side has it",
-        "after a minute or two (they wait for each other at Salesmate), the third app a turn later.",
+        "Change a contact in any app and watch it travel. Each connection looks once a minute, and waits for its next turn",
+        "where the other is at work in Salesmate: one app further in a minute or two mostly, the third app a turn later.",
         *card_lines(apps, cards[0][0]),
         f"""  curl -X PATCH {crm(apps, cards[1][1])} -d '{{"designation": "{CRM_TITLE}"}}'""",
         f"  curl -X PATCH {apps.google.contact(GOOGLE_USER, people[0][0])} "
