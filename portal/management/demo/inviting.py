@@ -22,7 +22,7 @@ def things_to_try(book: Connection, google: Connection, apps: StandIns, env: str
     sync = f"  ENV_FILE={env} .venv/bin/python manage.py sync"
     return [
         "Change a contact in any app and watch it travel. Each connection looks once a minute, but has to wait while",
-        "the other is at work in Salesmate: mostly a minute or two for each app further. At once by the two last lines:",
+        "the other is at work in Salesmate: mostly a minute or two for each app. At once by the two last lines:",
         *card_lines(apps, cards[0][0]),
         f"""  curl -X PATCH {crm(apps, cards[1][1])} -d '{{"designation": "{CRM_TITLE}"}}'""",
         f"  curl -X PATCH {apps.google.contact(GOOGLE_USER, people[0][0])} "
