@@ -163,11 +163,13 @@ def test_from_nothing_to_contacts_that_travel(demo: Demo) -> None:
         assert SYSTEM.monotonic() - began < 30
         assert "Writing" not in text and "The plan" not in text
         assert demo.writes() == writes
-        edit_on_each_side(demo)
-        text = demo.wait_for(process, "Lighthouse keeper (changed")
-        text = demo.wait_for(process, "Ship chandler (changed")
+        edit_in_each_app(demo)
+        text = demo.wait_for(process, "(changed on the other side)")
+        for line in 2 * printed(text, "sync '"):
+            run_printed(demo, line)
         assert_the_edits_arrived(demo)
-        assert "Nothing to do." in printed_sync(demo, text)
+        assert all("Nothing to do." in run_printed(demo, line) for line in printed(text, "sync '"))
+        assert_a_deletion_in_salesmate_is_a_label(demo)
         demo.stop(process)
 
 
@@ -200,25 +202,50 @@ def assert_the_summary_says_why(text: str) -> None:
         assert words in text, text
 
 
-def edit_on_each_side(demo: Demo) -> None:
-    """As the printed commands do."""
+def edit_in_each_app(demo: Demo) -> None:
+    """As the printed commands do; and one contact less in Google."""
     text = demo.says()
     card = re.search(r"/(demo-\d+)\.vcf", text)
     contact = re.search(r"contacts/(\d+) -d", text)
-    assert card is not None and contact is not None, text
+    note = re.search(r"contacts/(c\d+) -d", text)
+    gone = re.search(rf"DELETE {demo.google.url}/_sandbox/(\S+)", text)
+    assert card is not None and contact is not None and note is not None and gone is not None, text
     old = demo.dav.read(card[1])
     demo.dav.write(card[1], re.sub(r"(?m)^TITLE:.*$", "TITLE:Lighthouse keeper", old))
     demo.salesmate.side_door("PATCH", f"contacts/{contact[1]}", {"designation": "Ship chandler"})
+    words = {"biographies": [{"value": "Sails to Bergen in May."}]}
+    demo.google.side_door("PATCH", f"users/{GOOGLE_USER}/contacts/{note[1]}", words)
+    demo.google.side_door("DELETE", gone[1])
 
 
 def assert_the_edits_arrived(demo: Demo) -> None:
-    assert sum(row["designation"] == "Lighthouse keeper" for row in demo.people().values()) == 1
-    assert sum("TITLE:Ship chandler" in card for card in demo.cards()) == 1
+    """In the two other apps."""
+    people, cards, google = demo.people().values(), demo.cards(), demo.google_people().values()
+    for title in ("Lighthouse keeper", "Ship chandler"):
+        assert sum(row["designation"] == title for row in people) == 1
+        assert sum(f"TITLE:{title}" in card for card in cards) == 1
+        assert sum(one.get("organizations", [{}])[0].get("title") == title for one in google) == 1
+    assert sum(row["description"] == "Sails to Bergen in May." for row in people) == 1
+    assert sum("NOTE:Sails to Bergen in May." in card for card in cards) == 1
+    assert sum("PieSync Trash" in str(row["tags"]) for row in people) == 1
 
 
-def printed_sync(demo: Demo, text: str) -> str:
-    """What the command that the demo shows says."""
-    line = next(line for line in text.splitlines() if "manage.py sync" in line)
+def assert_a_deletion_in_salesmate_is_a_label(demo: Demo) -> None:
+    (line,) = printed(demo.says(), "sync --full '")
+    contact = re.search(r"contacts/(\d+)", line)
+    assert contact is not None, line
+    (email,) = (email for email, row in demo.people().items() if str(row["id"]) == contact[1])
+    demo.salesmate.side_door("DELETE", f"contacts/{contact[1]}")
+    run_printed(demo, line.partition("&& ")[2])
+    assert "PieSync Trash" in demo.labels(email)
+
+
+def printed(text: str, words: str) -> list[str]:
+    return [line for line in text.splitlines() if f"manage.py {words}" in line]
+
+
+def run_printed(demo: Demo, line: str) -> str:
+    """What a command that the demo shows says."""
     variable, _, *words = shlex.split(line)
     name, _, value = variable.partition("=")
     command = [sys.executable, str(ROOT / "manage.py"), *words[1:]]
@@ -239,6 +266,7 @@ def test_cut_off_at_any_moment_it_goes_on(demo: Demo) -> None:
         found = emails(demo.cards())
         assert max(found.values()) == 2 and list(found.values()).count(2) == 1, "none but the twins are there twice"
         assert len(demo.people()) == len(demo.salesmate.side_door("GET", "contacts")) - 1
+        assert "none of them has the e-mail address of another contact of its app" in text
         assert "are in order (verify_log)" in text
         demo.stop(process)
 
@@ -262,5 +290,5 @@ def test_the_stand_ins_run_alone_too(demo: Demo) -> None:
         contacts = SalesmateServer(demo.folder, int(salesmate), 1).side_door("GET", "contacts")
         book = CardDavServer(demo.folder, int(carddav), "sandbox", "sandbox").ask("GET", "/sandbox/contacts/")
         here = GoogleServer(demo.folder, google, (), "").side_door("GET", "users/anna@example.com/contacts")
-        assert (len(contacts), book.count(b"BEGIN:VCARD"), len(here)) == (15, 20, 20)
+        assert (len(contacts), book.count(b"BEGIN:VCARD"), len(here)) == (15, 20, 12)
         demo.stop(process)

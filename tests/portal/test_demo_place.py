@@ -11,6 +11,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from portal.management.demo import place
+from sandbox.contacts import GoogleServer
 
 NOTHING = Path(os.devnull)
 
@@ -50,6 +51,15 @@ def test_its_settings_are_its_owner_s_alone_and_can_be_read_again(tmp_path: Path
 def test_a_port_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="PORT must be a number"):
         place.environment(tmp_path, {"PORT": "eight"}, NOTHING)
+
+
+def test_google_is_the_stand_in_wherever_it_runs(tmp_path: Path) -> None:
+    given = {"DEMO_GOOGLE_PORT": "8209", "GOOGLE_CLIENT_ID": "the agency's own", "GOOGLE_TOKEN_URL": "https://google"}
+    made = place.environment(tmp_path, given, NOTHING)
+    google = {name: value for name, value in made.items() if name.startswith("GOOGLE_")}
+    assert google.pop("GOOGLE_CONTACTS_CALLS_PER_HOUR") == str(place.CALLS_PER_HOUR)
+    assert google == GoogleServer(tmp_path, 8209, (), "").settings()
+    assert place.environment(tmp_path, {}, NOTHING)["GOOGLE_PEOPLE_URL"] == "http://127.0.0.1:8209"
 
 
 def test_the_programs_of_a_killed_demo_are_named(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_books_have_the_sizes_and_the_flaws_of_real_ones() -> None:
     assert len({uid(person) for person in made.left}) == 400
 
 
+def test_google_s_overlap_with_either_book() -> None:
+    made = books(400)
+    left, right, google = (set(addresses(list(book))) for book in (made.left, made.right, made.google))
+    assert [len(google & (left & right)), len(google & (left - right)), len(google & (right - left))] == [50, 50, 50]
+    assert len(google - left - right) == 50 - 6
+    assert len(made.google) == 150 + 50 + 6
+    assert sum(person.family == "" for person in made.google) == 12
+
+
 def test_a_few_contacts_still_have_every_flaw() -> None:
     made = books(20)
     assert (len(made.left), len(made.right)) == (20, 15)

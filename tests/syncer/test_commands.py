@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from connections import services
 from connections.models import Account, Client, Connection
 from syncer.management.terminal import printable, sentence, shown
-from syncer.models import Link, LogChain, SyncLog, SyncRun
+from syncer.models import Book, Link, LogChain, SyncLog, SyncRun
 from syncer.services import request_plan
 from tests.connections.office import ANNA, Office, office
 from tests.contract.carddav import vcard
@@ -62,6 +62,25 @@ def digest() -> str:
 def approved() -> None:
     told("plan", NAME)
     told("plan", NAME, "--approve", digest())
+
+
+# A full reading
+
+
+def test_both_books_are_read_whole_when_asked_for(active: Connection) -> None:
+    approved()
+    told("sync", NAME)
+    before = whole_passes(active)
+    told("sync", NAME)
+    assert whole_passes(active) == before
+    told("sync", "--full", NAME)
+    assert all(now > then for then, now in zip(before, whole_passes(active), strict=True))
+
+
+def whole_passes(connection: Connection) -> list[int]:
+    return list(
+        Book.objects.filter(sides__connection=connection).order_by("pk").values_list("complete_pass", flat=True)
+    )
 
 
 # Naming a connection

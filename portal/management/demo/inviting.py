@@ -21,13 +21,12 @@ def things_to_try(book: Connection, google: Connection, apps: StandIns, env: str
         return []
     sync = f"  ENV_FILE={env} .venv/bin/python manage.py sync"
     return [
-        "Change a contact in any app and watch it travel. Each connection looks once a minute: the other side has it",
-        "after a minute or two (they wait for each other at Salesmate), the third app a turn later.",
+        "Change a contact in any app and watch it travel. Each connection looks once a minute, but has to wait while",
+        "the other is at work in Salesmate: mostly a minute or two for each app. At once by the two last lines:",
         *card_lines(apps, cards[0][0]),
         f"""  curl -X PATCH {crm(apps, cards[1][1])} -d '{{"designation": "{CRM_TITLE}"}}'""",
         f"  curl -X PATCH {apps.google.contact(GOOGLE_USER, people[0][0])} "
         f"""-d '{{"biographies": [{{"value": "{GOOGLE_NOTE}"}}]}}'""",
-        "At once, if you do not want to wait:",
         f"{sync} '{book}'",
         f"{sync} '{google}'",
         "Delete one in Google: it gets the tag PieSync Trash in Salesmate. Delete one in Salesmate: it gets the label",
