@@ -242,6 +242,27 @@ def test_a_new_title_instead_of_a_company_leaves_the_second_company() -> None:
     assert after(instead, {"organizations": [{"name": "Acme"}, CLUB]})["organizations"] == [{"title": "CEO"}, CLUB]
 
 
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({"emailAddresses": None, "emailAddresses.work": None}, ["c"]),
+        ({"emailAddresses": None, "emailAddresses.work": "new"}, ["new", "c"]),
+        ({"emailAddresses": "new", "emailAddresses.work": None}, ["new", "c"]),
+    ],
+)
+def test_a_work_address_is_the_one_that_was_shown_when_the_primary_goes_too(
+    changes: dict[str, Any], held: list[str]
+) -> None:
+    person = {"emailAddresses": [{"value": "a"}, {"value": "b", "type": "work"}, {"value": "c", "type": "work"}]}
+    assert read(person, ["emailAddresses.work"]) == {"emailAddresses.work": "b"}
+    assert [one["value"] for one in after(changes, person)["emailAddresses"]] == held
+
+
+def test_no_address_with_a_label_is_left_alone_when_the_primary_goes() -> None:
+    with pytest.raises(Rejected):
+        apply({"emailAddresses": [{"value": "a"}]}, {"emailAddresses": None, "emailAddresses.work": "new"})
+
+
 def test_an_item_whose_only_part_is_replaced_by_another_stays_the_same_item() -> None:
     acme = {"name": "Acme", "type": "school", "metadata": {"source": SOURCE, "sourcePrimary": True}}
     instead = {"organizations.name": None, "organizations.title": "CEO"}

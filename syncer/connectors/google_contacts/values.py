@@ -181,17 +181,15 @@ class Spot:
         if index is None:
             if wanted is None:
                 return list(items)
-            if self.not_alone and not items:
+            if self.not_alone and not without_emptied(items):
                 raise Unfit(self.not_alone)
             return [*items, {**self.fresh, **self.sets, self.key: wanted}]
         before, behind = items[:index], items[index + 1 :]
-        if wanted is None and self.whole:
-            return [*before, *behind]
         changed = {key: held for key, held in self.opened(items[index]).items() if key not in self.derived}
         changed.pop(self.key, None)
         if wanted is not None:
             changed |= {**self.sets, self.key: wanted}
-        elif bare(changed):
+        elif self.whole or bare(changed):
             changed = Emptied(changed)
         return [*before, changed, *behind]
 
