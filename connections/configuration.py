@@ -16,26 +16,19 @@ from django.db.models import F
 from connections import services
 from connections.models import Action, Condition, ConfigVersion, Connection, FieldMapping, Rule
 from connections.models.connection import SIDES, SideName, other
-from connections.services import IDENTITY_OF_A_LINE, MAPPING_FIELDS, Connect, Overtaken, connector_of
+from connections.services import (
+    BOOK_FIELDS,
+    IDENTITY_OF_A_LINE,
+    MAPPING_FIELDS,
+    RULE_FIELDS,
+    SETTINGS,
+    Connect,
+    Overtaken,
+    connector_of,
+)
 from connections.validation import NO_UNSUBSCRIBES, Fields, mapping_problems, rule_problems, target_problems
 from portal.clock import SYSTEM, Clock
 
-SETTINGS = (
-    "name",
-    "direction",
-    "winner",
-    "avoid_duplicates",
-    "sync_deletions",
-    "sync_unsubscribes",
-    "trash_tag",
-    "unsubscribe_tag",
-    "interval",
-    "review",
-    "limits",
-    "create_defaults",
-)
-PLACES = ("left_account", "left_book", "right_account", "right_book")
-RULE_FIELDS = ("source", "name", "position", "enabled", "match", "on_leave")
 Document = Mapping[str, Any]
 Row = TypeVar("Row", FieldMapping, Rule)
 
@@ -70,7 +63,7 @@ def replace(
 def is_template(connection: Connection, document: Document) -> bool:
     """Whether it was made of other accounts or books. Where it says nothing of them it is this connection's."""
     own = services.body_of(connection)
-    return any(name in document and document[name] != own[name] for name in PLACES)
+    return any(name in document and document[name] != own[name] for name in BOOK_FIELDS)
 
 
 def change_settings(connection: Connection, document: Document) -> set[str]:

@@ -413,6 +413,20 @@ def check_connection(connection: Connection) -> None:
     connection.full_clean(exclude=["version"])
 
 
+SETTINGS = (
+    "name",
+    "direction",
+    "winner",
+    "avoid_duplicates",
+    "sync_deletions",
+    "sync_unsubscribes",
+    "trash_tag",
+    "unsubscribe_tag",
+    "interval",
+    "review",
+    "limits",
+    "create_defaults",
+)
 BOOK_FIELDS = frozenset({"left_account", "left_book", "right_account", "right_book"})
 COSMETIC = frozenset({"name", "interval", "review", "limits"})
 GUARDS = frozenset({"review", "limits"})
@@ -525,6 +539,7 @@ MAPPING_FIELDS = (
     "value_map",
     "fallback",
 )
+RULE_FIELDS = ("source", "name", "position", "enabled", "match", "on_leave")
 IDENTITY_OF_A_LINE = ("left_field", "right_field", "direction", "value_map")
 
 
@@ -607,10 +622,8 @@ def delete_rule(rule: Rule, actor: str, clock: Clock = SYSTEM) -> None:
 
 def body_of(connection: Connection) -> dict[str, Any]:
     """The whole configuration as plain data."""
-    options = ("direction", "winner", "avoid_duplicates", "sync_deletions", "sync_unsubscribes", "trash_tag")
-    more = ("unsubscribe_tag", "interval", "review", "limits", "create_defaults", "name", "left_book", "right_book")
     return {
-        **{name: getattr(connection, name) for name in (*options, *more)},
+        **{name: getattr(connection, name) for name in (*SETTINGS, "left_book", "right_book")},
         "left_account": str(connection.left_account.code),
         "right_account": str(connection.right_account.code),
         "mappings": [
@@ -624,7 +637,7 @@ def body_of(connection: Connection) -> dict[str, Any]:
 def rule_body(rule: Rule) -> dict[str, Any]:
     return {
         "code": str(rule.code),
-        **{name: getattr(rule, name) for name in ("source", "name", "position", "enabled", "match", "on_leave")},
+        **{name: getattr(rule, name) for name in RULE_FIELDS},
         "conditions": [
             {name: getattr(row, name) for name in ("kind", "field", "operator", "value")}
             for row in rule.conditions.all()

@@ -1,15 +1,13 @@
 """The stand-in for Google as a program of its own, and the way to its side door."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from sandbox.google.lifelike import fields
+from sandbox.knocking import answers, side_door
 from sandbox.people import Person
 
 AT_ONCE = 50  # contacts in one request
@@ -53,11 +51,7 @@ class GoogleServer:
         return [*command, "--log", str(self.folder / "requests.jsonl")]
 
     def answers(self) -> bool:
-        try:
-            self.side_door("GET", "levers")
-        except (URLError, OSError):
-            return False
-        return True
+        return answers(self.url)
 
     def fill(self, user: str, people: Sequence[Person], tick: Callable[[], None]) -> None:
         """The contacts of a user who has none yet. `tick` is called before each step, and may raise to leave it."""
@@ -81,8 +75,4 @@ class GoogleServer:
 
     def side_door(self, method: str, path: str, body: object = None) -> Any:
         """What people in front of Google Contacts do (sandbox/google/side_door.py). Raises HTTPError, URLError."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/_sandbox/{path}", data, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=30) as reply:
-            answer: Any = json.load(reply)
-        return answer
+        return side_door(self.url, method, path, body)

@@ -124,6 +124,13 @@ class OAuthServer:
     # The page
 
     def _ask(self, form: Form, headers: Mapping[str, str]) -> Answer:
+        return self._checked(form, self._asked)
+
+    def _decided(self, form: Form, headers: Mapping[str, str]) -> Answer:
+        return self._checked(form, self._answered)
+
+    def _checked(self, form: Form, go_on: Callable[[Form, tuple[str, ...]], Answer]) -> Answer:
+        """What `go_on` makes of a request that is right, and the scopes that it wants."""
         try:
             self._check_address(form)
             wanted = self._wanted(form)
@@ -131,17 +138,13 @@ class OAuthServer:
             return error_page(400, str(error))
         if not self._is_well_formed(form):
             return self._back(form, {"error": "invalid_request"})
+        return go_on(form, wanted)
+
+    def _asked(self, form: Form, wanted: tuple[str, ...]) -> Answer:
         carried = {name: form[name] for name in ASKED if name in form}
         return consent_page(carried, self.users, {scope: self.scopes[scope] for scope in wanted})
 
-    def _decided(self, form: Form, headers: Mapping[str, str]) -> Answer:
-        try:
-            self._check_address(form)
-            wanted = self._wanted(form)
-        except BadRequest as error:
-            return error_page(400, str(error))
-        if not self._is_well_formed(form):
-            return self._back(form, {"error": "invalid_request"})
+    def _answered(self, form: Form, wanted: tuple[str, ...]) -> Answer:
         if form.get("decision") != "allow" or form.get("user") not in self.users:
             return self._back(form, {"error": "access_denied"})
         granted = tuple(scope for scope in wanted if scope in form.get("granted", "").split())

@@ -22,11 +22,12 @@ from syncer.connectors.base import (
 from syncer.connectors.google_contacts import errors, fields, wire
 from syncer.connectors.google_contacts.errors import Missing
 from syncer.connectors.google_contacts.fields import TAGS
-from syncer.connectors.google_contacts.labels import groups_of, once
+from syncer.connectors.google_contacts.labels import groups_of
 from syncer.connectors.google_contacts.reader import Reader, name_of
 from syncer.connectors.google_contacts.sending import TOGETHER, WAITING, Draft, Sender, settle
 from syncer.connectors.google_contacts.values import Unreadable, items_of, sendable, sendable_source
 from syncer.connectors.google_contacts.wire import Person, dicts, inner
+from syncer.connectors.tags import once
 
 NOT_READ_BACK: Final = "Google took this change but could not show the contact afterwards. The next run looks at it."
 KEEPS_CHANGING: Final = "Google did not take this change, time and again, as if somebody were changing the contact."

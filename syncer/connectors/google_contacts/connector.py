@@ -27,11 +27,11 @@ from syncer.connectors.base import (
 from syncer.connectors.google_contacts import errors, fields, passes, wire
 from syncer.connectors.google_contacts.batch import Batch
 from syncer.connectors.google_contacts.client import NO_END, Client, Place
-from syncer.connectors.google_contacts.labels import once
 from syncer.connectors.google_contacts.reader import Reader, deleted, marker_of, name_of
 from syncer.connectors.google_contacts.wire import ASSUMED, Assumed, Person, dicts, inner, text
 from syncer.connectors.http import REAL_WORLD
 from syncer.connectors.registry import Options
+from syncer.connectors.tags import once
 from syncer.connectors.wire import World
 
 __all__ = ["BOOK", "GoogleContacts"]

@@ -10,6 +10,7 @@ from syncer.connectors.google_contacts.client import Client
 from syncer.connectors.google_contacts.errors import Missing, Taken
 from syncer.connectors.google_contacts.fields import TAGS
 from syncer.connectors.google_contacts.wire import Person, dicts, inner, text
+from syncer.connectors.tags import once
 
 NAME_TAKEN: Final = "Google keeps this name for a group of its own. Give the tag another name."
 NAME_REFUSED: Final = "Google does not take this name for a label. Change the tag in the other app."
@@ -112,12 +113,3 @@ def groups_of(person: Person) -> list[str]:
 
 def memberships(person: Person) -> list[dict[str, Any]]:
     return dicts(person.get("memberships"))
-
-
-def once(tags: Iterable[str]) -> list[str]:
-    """Trimmed, without empty ones, the first spelling of each."""
-    kept: dict[str, str] = {}
-    for tag in tags:
-        if tag.strip():
-            kept.setdefault(tag.strip().casefold(), tag.strip())
-    return list(kept.values())

@@ -34,6 +34,7 @@ from syncer.connectors.salesmate.batch import Batch
 from syncer.connectors.salesmate.client import Client
 from syncer.connectors.salesmate.reader import Reader, deleted, displaying
 from syncer.connectors.salesmate.wire import ASSUMED, Assumed, normalise_subdomain
+from syncer.connectors.tags import once
 from syncer.connectors.wire import World
 
 __all__ = ["BOOK", "Salesmate", "normalise_subdomain"]
@@ -119,7 +120,7 @@ class Salesmate:
         """From the list of tags, whose address belongs to an older version of the API; where it is closed, the tags of
         the contacts that were changed last."""
         try:
-            return values.once(str(item.get("tag") or "") for item in self._client.tags())
+            return once(str(item.get("tag") or "") for item in self._client.tags())
         except (AuthFailed, RateLimited, Misconfigured):
             raise
         except ConnectorError:
@@ -182,7 +183,7 @@ class Salesmate:
         tags = known.KNOWN["tags"]
         rows = self._client.search(displaying([tags]), [self._client.live()]).rows
         held = [values.decode_row(row, [tags]).get("tags") for row in rows]
-        return values.once(tag for listed in held if isinstance(listed, list) for tag in listed)
+        return once(tag for listed in held if isinstance(listed, list) for tag in listed)
 
 
 def email_of(row: Mapping[str, Any], email: Field) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from syncer.connectors.base import Field, FieldType, Rejected, Value
 from syncer.connectors.salesmate.fields import LOOKUP
 from syncer.connectors.salesmate.wire import Assumed, flag, member, number, stamp
+from syncer.connectors.tags import once
 
 DIGITS: Final = 40  # a number with more is not written out
 
@@ -75,15 +76,6 @@ def split(field: Field, raw: Any) -> list[str] | None:
     if isinstance(raw, dict) or any(isinstance(item, list | dict) for item in parts):
         raise Unreadable(f"Salesmate shows {field.label} in a form that is not known here.")
     return once(str(item) for item in parts) or None
-
-
-def once(members: Iterable[str]) -> list[str]:
-    """Trimmed, without empty ones, the first spelling of each."""
-    kept: dict[str, str] = {}
-    for text in members:
-        if text.strip():
-            kept.setdefault(text.strip().casefold(), text.strip())
-    return list(kept.values())
 
 
 def stored_tags(tags: Iterable[str]) -> list[str]:
