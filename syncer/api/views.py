@@ -151,7 +151,7 @@ class RunFilter(django_filters.FilterSet):
 @extend_schema_view(list=extend_schema(summary="The runs, newest first"), retrieve=extend_schema(summary="One run"))
 class RunView(Lists, Shows):
     serializer_class = RunBody
-    queryset = SyncRun.objects.select_related("connection__left_account", "connection__right_account")
+    queryset = SyncRun.objects.select_related("connection")
     filterset_class = RunFilter
     pagination_class = NewestFirst
     paged = frozenset({"list", "changes"})
