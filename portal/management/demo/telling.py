@@ -67,7 +67,7 @@ def plan_lines(run: SyncRun) -> list[str]:
         example = change.select_related("link__left", "link__right", "record").first()
         where = "" if operation == "link" else f" in {labels[side]}"
         shown = f"  {number:>5} to {operation}{where}"
-        lines.append(f"{shown:<36}e.g. {change_line(example, names)}" if example is not None else shown)
+        lines.append(f"{shown:<38}e.g. {change_line(example, names)}" if example is not None else shown)
     return lines
 
 
