@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
@@ -84,6 +84,8 @@ def work_on(connection_id: int, worker: Worker) -> str:
             raise
         return "deleted"  # under our hands
     schedule_next(connection_id, outcome, began, worker)
+    if outcome.status != "busy":
+        hand_over(connection_id, worker.clock.now())
     return outcome.status
 
 
@@ -129,10 +131,7 @@ def queue_what_is_due(now: datetime) -> int:
     for pk, was, state in list(due.order_by("next_run_at").values_list("pk", "next_run_at", "state")):
         if pk in waiting or (state == Connection.State.PAUSED and not in_flight(pk)):
             continue
-        with transaction.atomic():
-            if Connection.objects.filter(pk=pk, next_run_at=was).update(next_run_at=now + SAFETY):
-                enqueue(pk)
-                queued += 1
+        queued += claim(pk, was, now)
     forget_old(now)
     if cache.add("syncer.tidied", True, 3600):
         tidy(now)
@@ -140,6 +139,29 @@ def queue_what_is_due(now: datetime) -> int:
         forget_authorizations(now)
     checkpoint.hourly(now)
     return queued
+
+
+def claim(connection_id: int, was: datetime | None, now: datetime) -> bool:
+    """Queue a connection, unless somebody else did it since we saw that it was due."""
+    with transaction.atomic():
+        mine = Connection.objects.filter(pk=connection_id, next_run_at=was)
+        if not mine.update(next_run_at=now + SAFETY):
+            return False
+        enqueue(connection_id)
+        return True
+
+
+def hand_over(connection_id: int, now: datetime) -> None:
+    """The two accounts are free again: of the connections that wait for one of them, the one that has waited longest
+    goes on now, and not with the next tick."""
+    accounts = Connection.objects.filter(pk=connection_id).values_list("left_account", "right_account").first()
+    shares = Q(left_account__in=accounts or ()) | Q(right_account__in=accounts or ())
+    due = Connection.objects.filter(shares, state=Connection.State.ACTIVE, next_run_at__lte=now + SOON)
+    due = due.exclude(pk=connection_id).order_by(F("last_run_at").asc(nulls_first=True))
+    waiting = waiting_in_queue()
+    for pk, was in due.values_list("pk", "next_run_at"):
+        if pk not in waiting and claim(pk, was, now):
+            return
 
 
 def waiting_in_queue() -> set[int]:

@@ -7,7 +7,17 @@ from django.db.models import F, Q, QuerySet
 
 from connections.models import Connection
 from syncer.audit.chain import Entry
-from syncer.connectors.base import ConnectorError, Observed, Operation, Outcome, Write, WriteResult
+from syncer.connectors.base import (
+    AuthFailed,
+    ConnectorError,
+    Misconfigured,
+    Observed,
+    Operation,
+    Outcome,
+    RateLimited,
+    Write,
+    WriteResult,
+)
 from syncer.engine.cancelling import stop_if_cancelled
 from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
@@ -177,11 +187,13 @@ def send(slice: Slice, setup: Setup, run: SyncRun, batch: Sequence[Change]) -> N
     book = batch[0].book
     look_again(slice, batch)
     writes = first_transaction(slice, setup, run, batch)
-    results = outcomes(slice, book, writes) if writes else []
+    results, ended = outcomes(slice, book, writes) if writes else ([], None)
     with slice.transaction():
         entries = settle(slice, setup, results)
         step_forward(run, len(batch) - sum(result.outcome == Outcome.NOT_SENT for _, result in results))
         record(setup.connection, run, entries, slice)
+    if ended is not None:
+        raise ended
     unsent = next((result for _, result in results if result.outcome == Outcome.NOT_SENT), None)
     # Where the app refused one, it took none of the batch because of that: the others go once more without it.
     if unsent is not None and not any(result.outcome == Outcome.REFUSED for _, result in results):
@@ -260,16 +272,21 @@ def as_write(book: Book, change: Change) -> Write:
     return Write(operation, str(change.key), change.values, change.record.remote_id, change.record.etag, still_holds)
 
 
-def outcomes(slice: Slice, book: Book, writes: Sequence[tuple[Change, Write]]) -> list[tuple[Change, WriteResult]]:
-    """Send a batch; a change without a result has an unknown outcome."""
+def outcomes(
+    slice: Slice, book: Book, writes: Sequence[tuple[Change, Write]]
+) -> tuple[list[tuple[Change, WriteResult]], ConnectorError | None]:
+    """Send a batch: its results, and what ended it where that says something about the account, to be raised once the
+    results are stored. A change without a result has an unknown outcome."""
     connector = slice.connectors[book.account_id]
     results: list[WriteResult] = []
+    ended: ConnectorError | None = None
     try:
         for result in connector.write(book.remote_id, [write for _, write in writes]):
             results.append(result)
-    except ConnectorError:
+    except ConnectorError as error:
         if not results:
             raise
+        ended = error if isinstance(error, (AuthFailed, Misconfigured, RateLimited)) else None
     missing = len(writes) - len(results)
     results += [WriteResult(Outcome.UNKNOWN)] * missing
-    return [(change, result) for (change, _), result in zip(writes, results, strict=True)]
+    return [(change, result) for (change, _), result in zip(writes, results, strict=True)], ended

@@ -109,7 +109,7 @@ def test_access_that_is_withdrawn_ends_the_run_and_nothing_is_asked_until_somebo
     assert (world.account.status, world.account.status_text) == ("needs_authorization", ENDED)
     assert (outcome.status, outcome.reason) == ("attention", f"google_contacts: {ENDED}")
     assert set(world.refreshes()[before:]) == {400}
-    assert len(world.refreshes()[before:]) <= 2, "one may be asked by the run, one by its next slice"
+    assert len(world.refreshes()[before:]) == 1
     asked = (len(world.google.log), len(world.salesmate.log))
     for _ in range(5):
         world.clock.forward(3600)

@@ -19,6 +19,7 @@ from connections.models import Account, Connection, Credential
 from portal.clock import SYSTEM
 from syncer import services as sync_services
 from syncer.audit.verify import verify
+from syncer.leases import acquire
 from syncer.models import AccountLease, Counter, Heartbeat, LogChain, Record, SyncLog, SyncRun
 from syncer.tasks import RUN, SAFETY, Pulse, at_work, run_connection, this_worker, tick
 from tests.connections.office import ANNA, Office, office
@@ -193,6 +194,47 @@ def test_without_a_worker_a_run_waits(acme: Office, due: Connection) -> None:
 
 
 # Running
+
+
+def another(acme: Office, like: Connection, number: int) -> Connection:
+    """An active connection of the same accounts, with another address book."""
+    acme.radicale.book("alice", f"more{number}")
+    made = services.create_connection(
+        acme.acme,
+        ANNA,
+        name=f"No. {number}",
+        left_account=like.left_account,
+        left_book=f"/alice/more{number}/",
+        right_account=like.right_account,
+        right_book=like.right_book,
+        create_defaults={"right": {"owner": "1"}},
+    )
+    services.activate(made, ANNA)
+    return made
+
+
+def test_who_waited_for_an_account_goes_on_as_soon_as_it_is_free(acme: Office, due: Connection) -> None:
+    """The one that has waited longest, once, and neither one that is not due nor one that is paused."""
+    others = [another(acme, due, number) for number in range(4)]
+    for number, other in enumerate(others):
+        Connection.objects.filter(pk=other.pk).update(last_run_at=SYSTEM.now() - timedelta(minutes=number))
+        move(other, timedelta(seconds=10))
+    move(others[3], SOON)
+    services.pause(others[2], ANNA)
+    run_connection(due.pk)
+    assert queued() == [others[1].pk]
+    run_connection(due.pk)
+    assert queued() == [others[1].pk, others[0].pk]
+    run_connection(due.pk)
+    assert queued() == [others[1].pk, others[0].pk]
+
+
+def test_who_finds_an_account_taken_queues_nobody(acme: Office, due: Connection) -> None:
+    move(another(acme, due, 1), PAST)
+    hour = timedelta(hours=1)
+    assert acquire([due.right_account.lease_key], "somebody", hour, SYSTEM) is not None
+    assert run_connection(due.pk) == "busy"
+    assert queued() == []
 
 
 def test_a_run_is_due_an_interval_later(acme: Office, due: Connection) -> None:

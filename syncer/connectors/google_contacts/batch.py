@@ -181,7 +181,9 @@ class Batch:
         except Missing:
             self._labels.forget()
             settle(mine, WriteResult(Outcome.STALE, detail=LABEL_GONE))
-        except (Rejected, Stale):
+        except Stale:
+            settle(mine, WriteResult(Outcome.STALE, detail=KEEPS_CHANGING))
+        except Rejected:
             settle(mine, WriteResult(Outcome.REFUSED, field=TAGS, detail=LABEL_REFUSED))
         except ConnectorError as error:
             self._sender.stop(mine, error)
