@@ -26,7 +26,7 @@ from connections.services import (
     Overtaken,
     connector_of,
 )
-from connections.validation import NO_UNSUBSCRIBES, Fields, mapping_problems, rule_problems, target_problems
+from connections.validation import Fields, mapping_problems, rule_problems, target_problems
 from portal.clock import SYSTEM, Clock
 
 Document = Mapping[str, Any]
@@ -75,8 +75,6 @@ def change_settings(connection: Connection, document: Document) -> set[str]:
         return changed
     for name in changed:
         setattr(connection, name, document[name])
-    if connection.state != Connection.State.DRAFT and connection.sync_unsubscribes != "off":
-        raise ValidationError({"sync_unsubscribes": [NO_UNSUBSCRIBES]})
     services.check_connection(connection)
     connection.save(update_fields=sorted(changed))
     return changed

@@ -31,13 +31,14 @@ from connections.models.connection import SIDES, SideName, other
 from connections.secrets import SecretUnreadable
 from connections.tokens import StoredTokens, entered, not_authorised, waits_for_a_person
 from connections.validation import (
-    NO_UNSUBSCRIBES,
     activation_problems,
     limit_problems,
     mapping_problems,
     rule_problems,
     setting_problems,
+    status_problems,
     target_problems,
+    unsubscribe_problem,
 )
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import PORTAL, Entry, append
@@ -405,6 +406,10 @@ def check_connection(connection: Connection) -> None:
         problems["interval"] = "At least 60 seconds."
     for text in limit_problems(connection.limits):
         problems["limits"] = text
+    if problem := unsubscribe_problem(connection):
+        problems["sync_unsubscribes"] = problem
+    if connection.state != Connection.State.DRAFT:
+        problems |= {"create_defaults": text for side in SIDES for text in status_problems(connection, side)}
     same = Connection.objects.filter(client_id=connection.client_id, name=connection.name).exclude(pk=connection.pk)
     if same.exists():
         problems["name"] = "This client has a connection of this name already. Choose another name."
@@ -454,8 +459,6 @@ def update_connection(
     moved = [name for name in BOOK_FIELDS & set(changes) if changes[name] != getattr(connection, name)]
     if moved and connection.state != Connection.State.DRAFT:
         raise Refused("The books of a connection that has run cannot be changed. Make a new connection.")
-    if connection.state != Connection.State.DRAFT and changes.get("sync_unsubscribes", "off") != "off":
-        raise ValidationError({"sync_unsubscribes": [NO_UNSUBSCRIBES]})
     for name, value in changes.items():
         setattr(connection, name, value)
     check_connection(connection)

@@ -13,7 +13,6 @@ from syncer.connectors.registry import CONNECTORS, connect, connector_class
 
 Fields = Mapping[SideName, Sequence[Field]]
 # The names in syncer/engine/guard.py, which stands above us; a test holds the two together.
-NO_UNSUBSCRIBES = "This version knows no app that reports unsubscribes. Switch that option off."
 LIMITS = ("clears", "overwrites", "trash_tags", "creates", "same_value", "changed_share")
 
 
@@ -200,7 +199,32 @@ def activation_problems(connection: Connection, fields: Fields) -> list[str]:
     for side in SIDES:
         if connection.writes_to(side):
             found += required_problems(connection, side, fields[side], lines)
+        found += status_problems(connection, side)
     return found + unsupported(connection)
+
+
+def unsubscribe_problem(connection: Connection) -> str:
+    """Why unsubscribes cannot travel this way; empty where they can, or need not."""
+    if connection.sync_unsubscribes == "off":
+        return ""
+    source: SideName = "left" if connection.sync_unsubscribes == "to_right" else "right"
+    told, tagged = (connector_class(connection.account(side).app).app for side in (source, other(source)))
+    if not told.capabilities.unsubscribes:
+        return f"{told.label} does not tell who has unsubscribed. Choose the other way, or switch that option off."
+    return "" if tagged.capabilities.tags else f"{tagged.label} has no tags to set. Switch that option off."
+
+
+def status_problems(connection: Connection, side: SideName) -> list[str]:
+    """The status of new members is a person's choice: nothing is assumed of people who never asked for anything."""
+    app = connector_class(connection.account(side).app).app
+    if not app.statuses or not connection.writes_to(side):
+        return []
+    chosen, known = connection.default_for(side, "consent"), dict(app.statuses)
+    if chosen in known:
+        return []
+    if chosen not in (None, ""):
+        return [f"{app.label} has no status {chosen} for new contacts. Choose one of: {', '.join(known)}."]
+    return [f"Choose the status that new contacts get in {app.label} (on the {side}): {', '.join(known)}."]
 
 
 def required_problems(
@@ -228,6 +252,4 @@ def unsupported(connection: Connection) -> list[str]:
         found.append("This version does not carry out the actions of rules yet. Remove them, or switch the rule off.")
     if Condition.objects.filter(rule__connection=connection, rule__enabled=True, kind="is_deleted").exists():
         found.append("This version does not act on the condition 'gets deleted' yet. Use the option for deletions.")
-    if connection.sync_unsubscribes != "off":
-        found.append(NO_UNSUBSCRIBES)
     return found

@@ -15,7 +15,7 @@ from connections.forms.connection import BOOKS, AccountsForm, ConnectionForm
 from connections.models import Account, Connection, FieldMapping, Rule
 from connections.numbers import row
 
-OWNERS = ("left_owner", "right_owner")
+FOR_NEW = ("left_owner", "right_owner", "left_consent", "right_consent")
 NEVER_CHANGED = ("client", "seen")
 
 
@@ -56,15 +56,15 @@ class ConnectionAdmin(ServiceAdmin):
     # The form
 
     def groups(self, request: HttpRequest, obj: Any) -> Any:
-        owners = []
+        for_new = []
         if obj is None or self.has_change_permission(request, obj):
             form: type[ServiceForm] = self.get_form(request, obj)  # type: ignore[assignment]
             known = form(instance=obj) if obj is not None else form(self.sent(request), initial=self.first(request))
-            owners = [name for name in OWNERS if name in known.fields]
+            for_new = [name for name in FOR_NEW if name in known.fields]
         return [
             (None, {"fields": ["client", "name", "seen"]}),
             ("Books", {"fields": [BOOKS[:2], BOOKS[2:]]}),
-            ("What travels", {"fields": ["direction", "winner", "avoid_duplicates", *owners]}),
+            ("What travels", {"fields": ["direction", "winner", "avoid_duplicates", *for_new]}),
             (
                 "Deletions and unsubscribes",
                 {"fields": ["sync_deletions", "trash_tag", "sync_unsubscribes", "unsubscribe_tag"]},

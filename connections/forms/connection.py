@@ -22,6 +22,8 @@ class ConnectionForm(ServiceForm):
     right_book = forms.ChoiceField(label="Right book")
     left_owner = forms.ChoiceField(label="Owner of new contacts on the left", required=False)
     right_owner = forms.ChoiceField(label="Owner of new contacts on the right", required=False)
+    left_consent = forms.ChoiceField(label="Status of new contacts on the left", required=False)
+    right_consent = forms.ChoiceField(label="Status of new contacts on the right", required=False)
     interval = forms.IntegerField(
         label="Interval", min_value=60, initial=300, help_text="Seconds between two runs; at least 60."
     )
@@ -63,7 +65,10 @@ class ConnectionForm(ServiceForm):
         }
         help_texts: ClassVar = {
             "sync_deletions": "As a tag on the contact of the other side. Nothing is ever deleted.",
-            "sync_unsubscribes": "As a tag, and as consent where the app has it. Never undone.",
+            "sync_unsubscribes": (
+                "As a tag on the contact of the other side, from the app where people unsubscribe, whichever way the "
+                "other values travel. No sync takes an unsubscribe back."
+            ),
             "review": "A plan that is shown for review writes nothing until somebody approves it.",
         }
 
@@ -98,6 +103,20 @@ class ConnectionForm(ServiceForm):
             del self.fields[f"{side}_owner"]
         else:
             self.fill_owners(side, owner, account)
+        if account is None or not reading.app_of(account).statuses:
+            del self.fields[f"{side}_consent"]
+        else:
+            self.fill_statuses(side, self.fields[f"{side}_consent"], account)
+
+    def fill_statuses(self, side: SideName, status: Any, account: Account) -> None:
+        app, stored = reading.app_of(account), str(self.instance.default_for(side, "consent") or "")
+        words = f"{{}} (not known to {app.label})"
+        status.choices = [("", "Not chosen yet"), *reading.with_current(app.statuses, stored, words)]
+        status.initial = stored
+        status.help_text = (
+            f"What the contacts that the sync creates in {app.label} are there. Subscribe only people who agreed to "
+            "it. Who has opted out before is created as unsubscribed."
+        )
 
     def chosen(self, side: SideName) -> str:
         """The account: as sent, as stored, or as the address says."""
@@ -134,13 +153,13 @@ class ConnectionForm(ServiceForm):
             owner.help_text = f"The owners could not be read: {read.problem}"
 
     def create_defaults(self) -> dict[str, Any]:
-        """What is stored, with the owners as chosen."""
+        """What is stored, with the owners and the statuses as chosen."""
         found = {side: dict(values) for side, values in self.instance.create_defaults.items()}
-        for side in SIDES:
-            if f"{side}_owner" in self.cleaned_data:
-                chosen = self.cleaned_data[f"{side}_owner"]
-                mine = {name: value for name, value in found.get(side, {}).items() if name != "owner"}
-                found[side] = {**mine, "owner": chosen} if chosen != "" else mine
+        for side, name in ((side, name) for side in SIDES for name in ("owner", "consent")):
+            if f"{side}_{name}" in self.cleaned_data:
+                chosen = self.cleaned_data[f"{side}_{name}"]
+                mine = {one: value for one, value in found.get(side, {}).items() if one != name}
+                found[side] = {**mine, name: chosen} if chosen != "" else mine
         return {side: values for side, values in found.items() if values}
 
     def clean_limits(self) -> Any:

@@ -138,12 +138,15 @@ class OAuth:
 
 @dataclass(frozen=True)
 class App:
+    """`statuses` are what a new contact's consent can be, as (value, label), in an app that keeps consent."""
+
     slug: str
     label: str
     settings: tuple[Input, ...]
     credentials: tuple[Input, ...]
     capabilities: Capabilities
     oauth: OAuth | None = None
+    statuses: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

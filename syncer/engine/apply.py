@@ -19,9 +19,9 @@ from syncer.connectors.base import (
     WriteResult,
 )
 from syncer.engine.cancelling import stop_if_cancelled
+from syncer.engine.consent import plan_contact
 from syncer.engine.decide import judge_links
 from syncer.engine.plan import record
-from syncer.engine.planner import plan_pair
 from syncer.engine.replica import store, unite
 from syncer.engine.rows import save_all
 from syncer.engine.settle import LINK_FIELDS, intent_entry, reason_codes, settle
@@ -135,7 +135,7 @@ def pair_up(setup: Setup, change: Change, trash: dict[int, object], now: datetim
     link = change.link
     setattr(link, change.side, change.record)
     assert link.left is not None and link.right is not None
-    plan = plan_pair(setup.lines, {}, link.left.values, link.right.values, setup.policy)
+    plan = plan_contact(setup, {}, {"left": link.left, "right": link.right})
     link.state, link.reason, link.shadow, link.updated_at = Link.State.IN_SYNC, "", plan.agreed, now
     remembered = trash.get(link.left.pk, trash.get(link.right.pk))
     link.applied_actions = {"trash": remembered} if remembered is not None else {}

@@ -12,7 +12,8 @@ from connections.fieldtypes import fold, same
 from connections.models.connection import SideName, other
 from syncer.connectors.base import Role, Value
 from syncer.engine import matching
-from syncer.engine.planner import CreatePlan, Held, PairPlan, Write, plan_create, plan_pair
+from syncer.engine.consent import CONSENT, fill_consent, plan_contact
+from syncer.engine.planner import CreatePlan, Held, PairPlan, Write, plan_create
 from syncer.engine.refused import refused_value, why_refused
 from syncer.engine.scope import Scope, in_scope, try_rules
 from syncer.engine.setup import Setup
@@ -127,7 +128,7 @@ def judge_values(setup: Setup, link: Link, records: Mapping[SideName, Record], n
     scope = in_scope(setup, records, now)
     if not scope.matched:
         return excluded(link, scope)
-    plan = plan_pair(setup.lines, link.shadow, records["left"].values, records["right"].values, setup.policy)
+    plan = plan_contact(setup, link.shadow, records)
     refused = leave_out_refused(link, plan)
     verdict = Verdict(
         link, Link.State.IN_SYNC, shadow=plan.agreed, held=plan.held, trace=scope.trace, again_at=scope.again_at
@@ -155,7 +156,8 @@ def leave_out_refused(link: Link, plan: PairPlan) -> dict[str, str]:
                 writes.remove(write)
                 left_out[name] = link.refused[name]
                 pair = (write.source, write.base) if side == "right" else (write.base, write.source)
-                plan.held.append(Held("value", write.line, link.refused[name], *pair))
+                line = "" if write.line == CONSENT else write.line
+                plan.held.append(Held("value", line, link.refused[name], *pair))
     return left_out
 
 
@@ -342,7 +344,7 @@ def judge_match(setup: Setup, link: Link, answer: matching.Verdict, around: Surr
     if not scope.matched:
         return excluded(link, scope)
     keeper, attached = keeper_of(setup, link, records, around, now)
-    plan = plan_pair(setup.lines, {}, records["left"].values, records["right"].values, setup.policy)
+    plan = plan_contact(setup, {}, records)
     linking = change(
         setup,
         keeper,
@@ -407,6 +409,7 @@ def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope
     plan = plan_create(
         setup.lines, target, record.values, list(theirs.fields.values()), setup.policy, setup.defaults(target)
     )
+    fill_consent(setup, side, record, plan)
     keep_uid(setup, side, record, plan.values)
     refused, essential = leave_out_of_create(setup, link, target, plan)
     if essential:
@@ -444,7 +447,7 @@ def leave_out_of_create(setup: Setup, link: Link, target: SideName, plan: Create
         if line.field(target).name in refused:
             plan.source.pop(line.code, None)
     fields = setup.sides[target].fields
-    essential = any(fields[name].required or fields[name].role in (Role.EMAIL, "uid") for name in refused)
+    essential = any(fields[name].required or fields[name].role in (Role.EMAIL, "uid", CONSENT) for name in refused)
     return {names[name]: reason for name, reason in refused.items()}, essential
 
 

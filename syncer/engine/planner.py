@@ -10,7 +10,7 @@ from typing import Literal
 
 from connections.fieldtypes import Unconvertible, convert, inverted, same
 from syncer.connectors.base import Field, FieldType, Role, Value, Values
-from syncer.engine.values import ABSENT, Absent, merged_tags, tag_keys
+from syncer.engine.values import ABSENT, ARCHIVED, UNSUBSCRIBED, Absent, merged_tags, opted_out, tag_keys
 
 SideName = Literal["left", "right"]
 Maybe = Value | Absent
@@ -48,6 +48,10 @@ class Line:
     def is_tags(self) -> bool:
         return self.left.type == FieldType.TAGS and self.right.type == FieldType.TAGS
 
+    @property
+    def is_consent(self) -> bool:
+        return self.left.type == FieldType.CONSENT and self.right.type == FieldType.CONSENT
+
     def converted(self, value: Value, to: SideName, region: str | None) -> Value:
         """The value as the field of side `to` takes it. Raises Unconvertible."""
         table = inverted(self.value_map) if self.value_map is not None and to == "left" else self.value_map
@@ -84,6 +88,11 @@ WORDS = {
     "not_there": "not in the other book",
     "filled.default": "required: filled from the default that was chosen",
     "filled.fallback": "required: filled from the fallback that was chosen",
+    "filled.consent": "the status that the other side shows",
+    "filled.opted_out": "has opted out, and stays so",
+    "filled.unsubscribed": "unsubscribed on the other side",
+    "opted_out": "opted out on the other side; no sync takes that back",
+    "unsubscribed": "unsubscribed on the other side",
     "deleted": "deleted on the other side",
     "restored": "no longer deleted on the other side",
 }
@@ -159,6 +168,8 @@ def tag_set(tags: Value, policy: Policy) -> frozenset[str]:
 
 def decide_line(line: Line, shadow: Sequence[Value] | None, left: Maybe, right: Maybe, policy: Policy) -> Decision:
     """The table of DESIGN.md 8 for one line."""
+    if line.is_consent:
+        return latch(line, left, right)
     if shadow is None:
         if left is ABSENT or right is ABSENT:
             return Decision(note="not read yet")
@@ -196,6 +207,24 @@ def first_merge(line: Line, left: Value, right: Value, policy: Policy) -> Decisi
     if left is None or right is None:
         return carry(line, "left" if right is None else "right", now, policy, "fill_empty")
     return settle(line, now, policy)
+
+
+def latch(line: Line, left: Maybe, right: Maybe) -> Decision:
+    """An opt-out of either side is one of both, whatever either showed before; nothing else of consent travels. Where
+    the other side holds no member any more there is nobody to opt out."""
+    if left is ABSENT or right is ABSENT:
+        return Decision(note="not read yet")
+    now: dict[SideName, Value] = {"left": left, "right": right}
+    out: list[SideName] = [side for side, value in now.items() if opted_out(value)]
+    if len(out) != 1 or now[other(out[0])] == ARCHIVED:
+        return Decision(agree=True)
+    source, target = out[0], other(out[0])
+    if target not in line.to:
+        return Decision(agree=True, note="left as it is: the line goes the other way")
+    if line.write_mode != "always":
+        return Decision(agree=True, note="left as it is: the line writes only empty or new fields")
+    write = Write(line.code, line.field(target).name, UNSUBSCRIBED, now[target], now[source], "opted_out", True)
+    return Decision(writes=((target, write),))
 
 
 def both_changed(line: Line, now: Mapping[SideName, Value], policy: Policy) -> Decision:
@@ -340,7 +369,7 @@ def plan_create(
     field name. A value that does not fit is left out here and held once the contact exists."""
     plan = CreatePlan()
     for line in lines:
-        if target not in line.to:
+        if target not in line.to or line.is_consent:
             continue
         value = values.get(line.field(other(target)).name, ABSENT)
         if value is ABSENT:

@@ -18,7 +18,7 @@ from syncer.connectors.base import (
 from syncer.engine.creates import GONE_AGAIN, Found, find_creates, read_all
 from syncer.engine.replica import mark_gone
 from syncer.engine.rows import save_all
-from syncer.engine.settle import settle
+from syncer.engine.settle import consent_told, settle
 from syncer.engine.setup import Setup, fields_from, load
 from syncer.engine.slice import Slice
 from syncer.engine.values import cleaned, tag_keys
@@ -130,4 +130,4 @@ def sent_shadow(setup: Setup, change: Change) -> dict[str, list[Value]]:
             continue
         pair = [change.source[line.code], setup.policy.stored[side](field, change.values.get(field.name))]
         shadow[line.code] = pair if side == "right" else pair[::-1]
-    return shadow
+    return shadow | consent_told(change)

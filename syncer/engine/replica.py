@@ -10,6 +10,7 @@ from django.db.models import F, Q, QuerySet
 
 from syncer.audit.format import clean_text
 from syncer.connectors.base import Field, Observed, Role, Value
+from syncer.engine.consent import remember_opt_outs
 from syncer.engine.setup import fields_from
 from syncer.engine.slice import Slice
 from syncer.engine.values import cleaned, digest
@@ -66,6 +67,7 @@ def store(
     touch(book, existing, found.same)
     doubt(book, found.doubted)
     wake(book, found.keys, now)
+    remember_opt_outs(book, fields_from(book.schema), found.changed)
     return len(found.changed) + len(found.doubted)
 
 

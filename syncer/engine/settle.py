@@ -11,6 +11,7 @@ from connections.models.connection import SideName
 from syncer.audit.chain import JSON, Entry
 from syncer.audit.format import clean_text
 from syncer.connectors.base import Outcome, Value, WriteResult
+from syncer.engine.consent import CONSENT, consent_pair
 from syncer.engine.holds import close, resolved_entry
 from syncer.engine.planner import Line
 from syncer.engine.pull import answered
@@ -221,7 +222,13 @@ def advanced(setup: Setup, change: Change, shown: Mapping[str, Value], edited: b
             became = setup.policy.stored[side](line.field(side), change.values.get(name))
         pair = [change.source[line.code], became]
         shadow[line.code] = pair if side == "right" else pair[::-1]
-    return shadow
+    return shadow | consent_told(change)
+
+
+def consent_told(change: Change) -> dict[str, list[Value]]:
+    """That an unsubscribe was told by its tag, or that there was none to tell when the contact was made."""
+    source: SideName = "right" if change.side == "left" else "left"
+    return {CONSENT: consent_pair(source, change.source[CONSENT])} if CONSENT in change.source else {}
 
 
 def advanced_tags(setup: Setup, line: Line, change: Change, shown: Value) -> list[Value]:

@@ -54,6 +54,12 @@ class Setup:
     def version(self) -> int:
         return self.connection.version
 
+    @property
+    def unsubscribes_from(self) -> SideName | None:
+        """The side whose unsubscribes become a tag on the other."""
+        ways: dict[str, SideName] = {"to_right": "left", "to_left": "right"}
+        return ways.get(self.connection.sync_unsubscribes)
+
     def defaults(self, side: SideName) -> dict[str, Value]:
         """What staff chose for fields that a create on this side needs, by field name."""
         owner_field = next((f for f in self.sides[side].fields.values() if f.type == FieldType.OWNER), None)
@@ -162,16 +168,19 @@ def rule_of(row: RuleRow) -> Rule:
 def reserved_tags(connection: Connection) -> frozenset[str]:
     """Tags that no tags mapping carries: the trash and unsubscribe tags of every connection of the client, and every
     tag named in a tag action of this connection."""
-    tags: set[str] = set()
-    for trash, unsubscribe in Connection.objects.filter(client_id=connection.client_id).values_list(
-        "trash_tag", "unsubscribe_tag"
-    ):
-        tags |= {fold(trash), fold(unsubscribe)}
+    trash = Connection.objects.filter(client_id=connection.client_id).values_list("trash_tag", flat=True)
+    tags = {*map(fold, trash), *unsubscribe_tags(connection)}
     for row in connection.rules.prefetch_related("actions"):
         for action in row.actions.all():
             if action.kind in ("add_tag", "remove_tag") and isinstance(action.value, str):
                 tags.add(fold(action.value))
     return frozenset(tags)
+
+
+def unsubscribe_tags(connection: Connection) -> frozenset[str]:
+    """Those of every connection of the client, casefolded."""
+    tags = Connection.objects.filter(client_id=connection.client_id).values_list("unsubscribe_tag", flat=True)
+    return frozenset(map(fold, tags))
 
 
 def schema_outdated(book: Book) -> bool:

@@ -59,6 +59,18 @@ def tag_keys(tags: Value | Absent) -> dict[str, str]:
     return {fold(tag): tag for tag in tags} if isinstance(tags, list) else {}
 
 
+OPTED_OUT: Final = frozenset({"unsubscribed", "cleaned"})
+UNSUBSCRIBED: Final = "unsubscribed"
+"""The one status that is ever written to a contact that is there."""
+ARCHIVED: Final = "archived"
+"""Kept by the app, and no member any more: to write a status would bring it back."""
+
+
+def opted_out(consent: Value | Absent) -> bool:
+    """Whether this person must not be written to: they said so, or their address is dead."""
+    return isinstance(consent, str) and fold(consent) in OPTED_OUT
+
+
 def with_tag(tags: Value, tag: str) -> Value:
     return merged_tags(tags, add=[tag], remove=())
 

@@ -1,6 +1,6 @@
 """What the engine knows and did."""
 
-from syncer.models.book import Book, Record
+from syncer.models.book import Book, OptOut, Record
 from syncer.models.counter import Counter
 from syncer.models.hold import Hold
 from syncer.models.lease import AccountLease, ApiUsage, Heartbeat
@@ -20,6 +20,7 @@ __all__ = [
     "Link",
     "LogChain",
     "LogCheckpoint",
+    "OptOut",
     "Record",
     "Side",
     "SyncLog",

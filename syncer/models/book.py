@@ -3,6 +3,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 
 class Book(models.Model):
@@ -54,6 +55,21 @@ class Book(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.remote_id
+
+
+class OptOut(models.Model):
+    """An address that has opted out in a book, kept for as long as the book is: no sync subscribes it there again, not
+    even after its member is gone. `key` is a digest of the address, see engine/consent.py."""
+
+    book = models.ForeignKey(Book, models.CASCADE, related_name="opt_outs")
+    key = models.CharField(max_length=64)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["book", "key"], name="opt_out_once")]
+
+    def __str__(self) -> str:
+        return self.key[:12]
 
 
 class Record(models.Model):

@@ -17,6 +17,7 @@ class Hold(models.Model):
         VALUE = "value", "A value does not fit the other side"
         MATCH_KEY_REMOVED = "match_key_removed", "The e-mail address was removed on one side"
         DELETED_EDITED = "deleted_edited", "Deleted on one side, edited on the other"
+        CONSENT = "consent", "The new address has opted out on the other side"
         CREATE_UNKNOWN = "create_unknown", "A contact may or may not have been created"
         EMPTIED = "emptied", "A book that had contacts lists none"
         SUSPECTS = "suspects", "Many contacts are missing at once"

@@ -19,6 +19,10 @@ FIELDS = (
     Field("note", "Note", FieldType.LONG_TEXT, Role.NOTE),
     Field("tags", "Tags", FieldType.TAGS, Role.TAGS),
 )
+STATUSES = (("subscribed", "Subscribed"), ("pending", "Has to confirm"), ("unsubscribed", "Unsubscribed"))
+STATUS = Field("status", "Status", FieldType.CONSENT, "consent", choices=STATUSES)
+"""Of a marketing app: MemoryApp(fields=MARKETING)."""
+MARKETING = (*FIELDS, STATUS)
 PAGE = 50
 Contact = dict[str, Value]
 

@@ -10,4 +10,5 @@ from syncer.connectors import registry
 @pytest.fixture(autouse=True)
 def memory_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(registry.CONNECTORS, "memory", "tests.engine.memory.MemoryConnector")
+    monkeypatch.setitem(registry.CONNECTORS, "marketing", "tests.engine.memory.MarketingConnector")
     yield

@@ -32,9 +32,9 @@ from syncer.connectors.base import (
     Write,
     WriteResult,
 )
-from tests.engine.app import FIELDS, PAGE, Contact, Crash, MemoryApp, die, raising
+from tests.engine.app import FIELDS, PAGE, STATUS, STATUSES, Contact, Crash, MemoryApp, die, raising
 
-__all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "die", "raising"]
+__all__ = ["FIELDS", "PAGE", "Crash", "MemoryApp", "MemoryConnector", "TestClock", "die", "raising", "slug_of"]
 
 Sent = tuple[str, int]
 """The contact that a write left, and its etag then."""
@@ -58,6 +58,7 @@ class MemoryConnector:
             marker_found_by=world.marker_found_by,
             visibility_delay=world.visibility,
             tags=True,
+            unsubscribes=type(self).app.capabilities.unsubscribes,
             read_batch=50,
             write_batch=10,
         )
@@ -295,6 +296,8 @@ class MemoryConnector:
         """(field, reason) where the app refuses this write."""
         for one in self.world.fields:
             value = write.values.get(one.name)
+            if one == STATUS and one.name in write.values and write.operation == Operation.UPDATE and value != "unsubscribed":
+                return one.name, f"an update does not make anybody {value}"
             if one.name in write.values and not one.writable:
                 return one.name, f"{one.label} cannot be written"
             if one.choices and value is not None and value not in [choice for choice, _ in one.choices]:
@@ -361,6 +364,23 @@ class MemoryConnector:
 
     def moved(self, write: Write) -> bool:
         return write.etag != str(self.world.etags[write.remote_id])
+
+
+class MarketingConnector(MemoryConnector):
+    """The connector for a MemoryApp that keeps consent."""
+
+    app: ClassVar[App] = replace(
+        MemoryConnector.app,
+        slug="marketing",
+        label="Marketing",
+        capabilities=replace(MemoryConnector.app.capabilities, unsubscribes=True),
+        statuses=STATUSES,
+    )
+
+
+def slug_of(app: MemoryApp) -> str:
+    """By which the registry knows its connector."""
+    return "marketing" if STATUS in app.fields else "memory"
 
 
 HALTING = (Outcome.UNKNOWN, Outcome.NOT_SENT)

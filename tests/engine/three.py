@@ -9,7 +9,7 @@ from connections.models import Account, Client, Connection
 from syncer.audit.verify import verify
 from syncer.engine.run import Outcome, Worker, run_slice
 from syncer.models import LogChain, SyncLog
-from tests.engine.memory import MemoryApp, TestClock
+from tests.engine.memory import MemoryApp, TestClock, slug_of
 from tests.engine.world import ANNA, START, connect_to
 
 
@@ -63,7 +63,7 @@ def net(apps: Sequence[MemoryApp], pairs: Sequence[tuple[int, int]], **options: 
     clock = TestClock(START)
     client = Client.objects.create(name="Acme", slug="acme")
     accounts = [
-        Account.objects.create(client=client, app="memory", label=app.name, identity=app.name, status="connected")
+        Account.objects.create(client=client, app=slug_of(app), label=app.name, identity=app.name, status="connected")
         for app in apps
     ]
     connect = connect_to({account.pk: app for account, app in zip(accounts, apps, strict=True)}, clock)

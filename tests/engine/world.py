@@ -13,7 +13,7 @@ from syncer.audit.verify import verify
 from syncer.connectors.base import Connector, Meter
 from syncer.engine.run import Outcome, Worker, run_slice
 from syncer.models import Link, LogChain, SyncLog, SyncRun
-from tests.engine.memory import MemoryApp, MemoryConnector, TestClock
+from tests.engine.memory import MarketingConnector, MemoryApp, MemoryConnector, TestClock, slug_of
 
 ANNA = "anna (staff)"
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -89,7 +89,8 @@ class World:
 
 def connect_to(apps: dict[int, MemoryApp], clock: Clock) -> Any:
     def connect(account: Account, meter: Meter) -> Connector:
-        return MemoryConnector(apps[account.pk], meter)
+        app = apps[account.pk]
+        return (MarketingConnector if slug_of(app) == "marketing" else MemoryConnector)(app, meter)
 
     return connect
 
@@ -109,7 +110,7 @@ def make_world(
     accounts = []
     for app in (left, right):
         account = Account.objects.create(
-            client=client, app="memory", label=app.name, identity=app.name, status=Account.Status.CONNECTED
+            client=client, app=slug_of(app), label=app.name, identity=app.name, status=Account.Status.CONNECTED
         )
         apps[account.pk] = app
         accounts.append(account)
