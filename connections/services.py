@@ -409,7 +409,8 @@ def check_connection(connection: Connection) -> None:
     if problem := unsubscribe_problem(connection):
         problems["sync_unsubscribes"] = problem
     if connection.state != Connection.State.DRAFT:
-        problems |= {"create_defaults": text for side in SIDES for text in status_problems(connection, side)}
+        for text in (text for side in SIDES for text in status_problems(connection, side)):
+            problems["create_defaults"] = text
     same = Connection.objects.filter(client_id=connection.client_id, name=connection.name).exclude(pk=connection.pk)
     if same.exists():
         problems["name"] = "This client has a connection of this name already. Choose another name."

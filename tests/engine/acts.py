@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from connections import services
-from connections.models import Condition, Connection
+from connections.models import Condition, Connection, FieldMapping
 from connections.services import Refused
 from syncer import services as runs
 from syncer.connectors.base import AuthFailed, RateLimited, Transient
 from syncer.engine.run import run_slice
 from syncer.models import Change, Link, Record, Side, SyncRun
+from tests.engine.app import FIELDS, MARKETING
 from tests.engine.memory import Crash, MemoryApp
 from tests.engine.oracles import POISON, Ghosts, Oracles
 from tests.engine.three import net
@@ -24,6 +25,7 @@ from tests.engine.world import ANNA
 T = TypeVar("T")
 TEXTS = ("given", "family", "title", "note", "mobile")
 TAGS = ("vip", "news", "old")
+CONSENTS = ("unsubscribed", "subscribed", "cleaned", "unsubscribed", "archived")
 UNMAPPED = ("note", "title")
 """By connection: the field that it does not map."""
 DELAY = timedelta(minutes=5)
@@ -46,7 +48,8 @@ class Profile:
     """What kind of app a book is in. `late`: its feed and search show a change five minutes after it, and it says so;
     `loud`: it shows job titles in capitals; `answers`: a failed write is a result; `checked`: it compares etags,
     and shows by them who edited between a write and its reading back; `names`: it says which field it refuses;
-    `together`: it reads a batch back after its last write."""
+    `together`: it reads a batch back after its last write; `marketing`: it keeps consent, and who opts out there is
+    tagged in the other book."""
 
     create: str = "client_id"
     checked: bool = False
@@ -57,8 +60,11 @@ class Profile:
     answers: bool = False
     names: bool = False
     together: bool = False
+    marketing: bool = False
 
 
+MEMBERS = {"consent": "subscribed"}
+"""What new contacts are where it matters: the choice that can do the most harm."""
 LIKE_GOOGLE = Profile(create="listing", checked=True, late=True, answers=True, together=True)
 """All that makes Google hard, at once."""
 
@@ -84,6 +90,7 @@ def made(name: str, profile: Profile) -> MemoryApp:
     marked = profile.create in ("marker", "listing")
     app = MemoryApp(
         name,
+        fields=MARKETING if profile.marketing else FIELDS,
         create="marker" if marked else profile.create,
         marker_found_by="listing" if profile.create == "listing" else "search",
         conditional=profile.checked,
@@ -116,16 +123,27 @@ class Acts:
 
     def __post_init__(self) -> None:
         self.apps = [made(name, profile) for name, profile in zip("xyz", self.opening.apps, strict=True)]
-        self.world = net(self.apps, [(0, 1), (1, 2)])
+        self.world = net(self.apps, [(0, 1), (1, 2)], create_defaults={"left": MEMBERS, "right": MEMBERS})
         self.world.worker = replace(self.world.worker, slice_seconds=self.opening.slice_seconds)
         self.ghosts = Ghosts()
         self.oracles = Oracles(self.world, self.ghosts)
         for number, connection in enumerate(self.world.connections):
             connection.mappings.filter(left_field=UNMAPPED[number]).update(enabled=False)
             services.update_connection(connection, ANNA, vars(self.opening.options[number]), clock=self.world.clock)
+            self.set_up_consent(connection, number)
         for number, app in enumerate(self.apps):
             app.on_call = partial(self.on_call, number)
             app.on_write = partial(self.oracles.check_write, number)
+
+    def set_up_consent(self, connection: Connection, number: int) -> None:
+        """Who opts out in the left book, or else in the right one, is tagged in the other; two lists tell each other."""
+        left, right = (self.opening.apps[book].marketing for book in (number, number + 1))
+        if left or right:
+            changes = {"sync_unsubscribes": "to_right" if left else "to_left"}
+            services.update_connection(connection, ANNA, changes, clock=self.world.clock)
+        if left and right:
+            line = FieldMapping(connection=connection, left_field="status", right_field="status", direction="both")
+            services.save_mapping(line, ANNA, self.world.worker.connect, self.world.clock)
 
     def act(self, name: str, *arguments: Any) -> None:
         self.steps.append((name, *arguments))
@@ -247,6 +265,14 @@ class Acts:
             self.ghosts.forget(book, remote_id)
             self.apps[book].person_deletes(remote_id)
             self.tell(f"a person deletes {remote_id}")
+
+    def opts(self, book: int, which: int, status: int) -> None:
+        """Out, or in again, in the app itself."""
+        remote_id = self.id_of(book, which)
+        if remote_id is not None and self.opening.apps[book].marketing:
+            chosen = CONSENTS[status % len(CONSENTS)]
+            self.apps[book].person_edits(remote_id, status=chosen)
+            self.tell(f"{remote_id} is {chosen}")
 
     def renames(self, book: int, which: int) -> None:
         remote_id = self.id_of(book, which)

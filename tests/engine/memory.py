@@ -296,7 +296,12 @@ class MemoryConnector:
         """(field, reason) where the app refuses this write."""
         for one in self.world.fields:
             value = write.values.get(one.name)
-            if one == STATUS and one.name in write.values and write.operation == Operation.UPDATE and value != "unsubscribed":
+            if (
+                one == STATUS
+                and one.name in write.values
+                and write.operation == Operation.UPDATE
+                and value != "unsubscribed"
+            ):
                 return one.name, f"an update does not make anybody {value}"
             if one.name in write.values and not one.writable:
                 return one.name, f"{one.label} cannot be written"

@@ -16,14 +16,14 @@ from connections.models import Connection, FieldMapping
 from connections.models.connection import SIDES, SideName
 from syncer.audit.verify import verify
 from syncer.connectors.base import FieldType, Value, Values
-from syncer.engine.values import digest
+from syncer.engine.values import digest, opted_out
 from syncer.models import Book, Change, Hold, Link, LogChain, Record, SyncLog
 from syncer.models.link import ENDED
-from tests.engine.app import Contact
-from tests.engine.memory import FIELDS, MemoryApp, MemoryConnector
+from tests.engine.app import MARKETING, STATUS, Contact
+from tests.engine.memory import MemoryApp, MemoryConnector
 from tests.engine.three import Net
 
-TYPES = {one.name: one.type for one in FIELDS}
+TYPES = {one.name: one.type for one in MARKETING}
 MEANS = {"create": ["create"], "update": ["update", "tag", "untag"]}
 POISON = "poison"
 """What no app but the one where a person typed it takes."""
@@ -120,6 +120,7 @@ class Oracles:
         self.check_nothing_blind(number, remote_id, change)
         self.check_first_link_erases_nothing(change)
         self.check_approved(change)
+        self.check_consent(number, operation, remote_id, values)
         self.check_nothing_invented(number, change)
         if operation == "create":
             self.check_create(number, remote_id, change)
@@ -164,12 +165,32 @@ class Oracles:
         far = far_side(change)
         source = getattr(change.link, far)
         for name, value in change.values.items():
-            if value is None or change.operation in ("tag", "untag"):
+            if value is None or change.operation in ("tag", "untag") or name == STATUS.name:
                 continue
             app = self.app_of(change.run.connection, far)
             if TYPES[name] == FieldType.TAGS:
-                value = sorted(set(as_tags(value)) - set(as_tags(change.base.get(name))))
+                ours = {change.run.connection.unsubscribe_tag}
+                value = sorted(set(as_tags(value)) - set(as_tags(change.base.get(name))) - ours)
             assert self.showed(app, source.remote_id, name, value), f"I7: {name}={value} was never seen in {app.name}"
+
+    def check_consent(self, number: int, operation: str, remote_id: str, values: Values) -> None:
+        """I9: no write makes anybody subscribed who is in the book, nor an address that opted out there and did not
+        come back by itself."""
+        app, book = self.world.apps[number], self.book(number)
+        if STATUS not in app.fields:
+            return
+        if operation == "update":
+            assert values.get("status", "unsubscribed") == "unsubscribed", f"I9: {remote_id} is made {values['status']}"
+        status = values.get("status") if operation == "create" else app.contacts[remote_id]["status"]
+        if "email" in values and not opted_out(status):
+            assert not self.opted_out_as_read(app, book, values["email"]), f"I9: {values['email']} is in again"
+
+    def opted_out_as_read(self, app: MemoryApp, book: Book | None, email: Value) -> bool:
+        """Whether the last that the feed of this book showed of an address was an opt-out."""
+        position = int(book.cursor.partition(":")[2]) if book is not None and book.cursor.startswith("delta:") else 0
+        shown = [one for one in app.history[:position] if one is not None and one["email"] == email]
+        said = [one["status"] for one in shown if opted_out(one["status"]) or one["status"] == "subscribed"]
+        return bool(said) and opted_out(said[-1])
 
     def check_create(self, number: int, remote_id: str, change: Change) -> None:
         """I6, I11, I12, I13: nobody comes back by us, comes twice, or comes before both books were read."""
@@ -329,6 +350,7 @@ class Oracles:
                 missing = [(app.name, one) for app, one in ends if one not in app.contacts]
                 assert not missing, f"I15: {missing} is gone, and its pair is called in sync"
                 here, there = (app.contacts[one] for app, one in ends)
+                assert told(connection, link, here, there), f"I9: {ends} opted out, and nobody was told"
                 for line in lines:
                     if line.code not in held:
                         pair = (left.shows(here)[line.left_field], right.shows(there)[line.right_field])
@@ -370,7 +392,7 @@ def as_tags(value: Value) -> list[str]:
 
 
 def stored(app: MemoryApp, name: str, value: Value) -> Value:
-    return MemoryConnector(app).stored(next(one for one in FIELDS if one.name == name), value)
+    return MemoryConnector(app).stored(next(one for one in MARKETING if one.name == name), value)
 
 
 def agrees(app: MemoryApp, contact: Contact, values: Values) -> bool:
@@ -378,9 +400,20 @@ def agrees(app: MemoryApp, contact: Contact, values: Values) -> bool:
     return all(same(TYPES[name], shown[name], value) for name, value in values.items())
 
 
+def told(connection: Connection, link: Link, left: Contact, right: Contact) -> bool:
+    """Who has opted out carries the tag in the other book."""
+    if connection.sync_unsubscribes == "off":
+        return True
+    source, target = (left, right) if connection.sync_unsubscribes == "to_right" else (right, left)
+    return not opted_out(source["status"]) or connection.unsubscribe_tag in as_tags(target["tags"])
+
+
 def alike(connection: Connection, line: FieldMapping, pair: Sequence[Any]) -> bool:
     left, right = pair
     if TYPES[line.left_field] == FieldType.TAGS:
-        left, right = (sorted(set(as_tags(value)) - {connection.trash_tag}) for value in pair)
+        ours = {connection.trash_tag, connection.unsubscribe_tag}
+        left, right = (sorted(set(as_tags(value)) - ours) for value in pair)
         return bool(left == right)
+    if TYPES[line.left_field] == FieldType.CONSENT:
+        return opted_out(left) == opted_out(right) or "archived" in pair
     return same(TYPES[line.left_field], left, right) or str(left).casefold() == str(right).casefold()

@@ -15,7 +15,7 @@ from tests.engine.app import MARKETING
 from tests.engine.memory import Crash, MemoryApp
 from tests.engine.world import ANNA, World, make_world
 
-pytestmark = [pytest.mark.django_db, pytest.mark.proves("I9", "E8 consent")]
+pytestmark = [pytest.mark.django_db, pytest.mark.proves("I9", "E8 consent", "E8 unsubscribes")]
 TAG = "PieSync Unsubscribes"
 SUBSCRIBED = {"left": {"consent": "subscribed"}}
 BOTH = {"left": {"consent": "subscribed"}, "right": {"consent": "subscribed"}}
@@ -198,7 +198,7 @@ def test_the_status_of_new_members_is_a_choice_without_a_default(db: None) -> No
     world.connection.refresh_from_db()
     with pytest.raises(ValidationError, match="Choose the status"):
         world.edit(direction="both")
-    with pytest.raises(ValidationError, match="no status sure for new contacts. Choose one of: subscribed, pending"):
+    with pytest.raises(ValidationError, match=r"no status sure for new contacts\. Choose one of: subscribed, pending"):
         world.edit(create_defaults={"left": {"consent": "sure"}}, direction="both")
 
 
@@ -358,7 +358,7 @@ def test_a_line_that_goes_one_way_takes_opt_outs_that_way_only(db: None) -> None
 
 
 def test_unsubscribes_travel_only_from_an_app_that_tells_of_them(db: None) -> None:
-    with pytest.raises(ValidationError, match="Memory does not tell who has unsubscribed. Choose the other way"):
+    with pytest.raises(ValidationError, match=r"Memory does not tell who has unsubscribed\. Choose the other way"):
         marketing(sync_unsubscribes="to_left")
     world = marketing(slug="other")
     with pytest.raises(ValidationError, match="does not tell who has unsubscribed"):
