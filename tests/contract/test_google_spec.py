@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.exchange import Start
-from tests.contract.google_spec import Judged, differences, judged
+from tests.contract.described import Judged
+from tests.contract.google_spec import differences, judged
 from tests.needs import needs
 
 pytestmark = needs("specs")

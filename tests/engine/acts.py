@@ -136,7 +136,7 @@ class Acts:
             app.on_write = partial(self.oracles.check_write, number)
 
     def set_up_consent(self, connection: Connection, number: int) -> None:
-        """Who opts out in the left book, or else in the right one, is tagged in the other; two lists tell each other."""
+        """Who opts out in the left book, or else in the right, is tagged in the other; two lists tell each other."""
         left, right = (self.opening.apps[book].marketing for book in (number, number + 1))
         if left or right:
             changes = {"sync_unsubscribes": "to_right" if left else "to_left"}

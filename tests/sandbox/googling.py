@@ -13,7 +13,8 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from sandbox.google import Account, GoogleApp, serve
-from tests.contract.google_spec import Judged, judged
+from tests.contract.described import Judged
+from tests.contract.google_spec import judged
 
 ANNA, BEN = "anna@example.com", "ben@example.com"
 EVERYTHING = (
