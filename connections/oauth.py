@@ -13,7 +13,7 @@ from connections import services
 from connections.models import Account, Authorization, Credential
 from connections.secrets import SecretUnreadable
 from connections.services import Refused
-from connections.tokens import FreshTokens, authorizer, client_of, granted
+from connections.tokens import FreshTokens, authorizer, client_of, granted, of_oauth
 from portal.clock import SYSTEM, Clock
 from syncer.audit.chain import LogBusy
 from syncer.connectors.base import Account as Login
@@ -100,7 +100,7 @@ def finish_authorization(taken: Authorization, code: str = "", error: str = "", 
         written(account, lambda: services.checked(*about))
 
     def connect_to(account: Account, meter: Meter) -> Connector:
-        known = secrets_of(account)
+        known = of_oauth(secrets_of(account))
         return connect(Login(account.app, account.settings, known, account.identity, FreshTokens(grant)), meter)
 
     def store() -> None:

@@ -111,7 +111,12 @@ def granted(secrets: Mapping[str, str], grant: Grant) -> dict[str, str]:
     """The secrets with what was given; an app that gives no new refresh token lets the old one live."""
     ends = grant.expires_at.isoformat() if grant.expires_at is not None else ""
     given = {ACCESS: grant.access_token, ENDS: ends}
-    return {**secrets, **given, **({REFRESH: grant.refresh_token} if grant.refresh_token else {})}
+    return {**of_oauth(secrets), **given, **({REFRESH: grant.refresh_token} if grant.refresh_token else {})}
+
+
+def of_oauth(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Access that a person gives takes the place of a key that was entered before."""
+    return {name: value for name, value in secrets.items() if name in (*CLIENT, REFRESH)}
 
 
 def entered(secrets: Mapping[str, str]) -> dict[str, str]:

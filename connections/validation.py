@@ -35,8 +35,10 @@ def setting_problems(app: str, settings: Mapping[str, str], credentials: Mapping
 
 def form_problems(app: str, settings: Mapping[str, str], credentials: Mapping[str, str]) -> dict[str, str]:
     """What the app's own connector says of the settings when it is made, without asking the app."""
-    inputs = connector_class(app).app.settings
-    cleaned = {one.name: str(settings.get(one.name, "")).strip() for one in inputs}
+    about = connector_class(app).app
+    cleaned = {one.name: str(settings.get(one.name, "")).strip() for one in about.settings}
+    given = [one for one in about.credentials if credentials.get(one.name)]
+    inputs = about.settings or given[:1]
     try:
         connect(Login(app, cleaned, credentials))
     except Misconfigured as error:

@@ -256,6 +256,12 @@ GOOGLE_TOKEN_URL = env.str("GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/to
 GOOGLE_CONTACTS_CALLS_PER_HOUR = env.int("GOOGLE_CONTACTS_CALLS_PER_HOUR", 3000)
 GOOGLE_CLIENT_ID = env.str("GOOGLE_CLIENT_ID", "")
 GOOGLE_CLIENT_SECRET = env.str("GOOGLE_CLIENT_SECRET", "")
+MAILCHIMP_URL = env.str("MAILCHIMP_URL", "https://{dc}.api.mailchimp.com")
+MAILCHIMP_AUTH_URL = env.str("MAILCHIMP_AUTH_URL", "https://login.mailchimp.com/oauth2/authorize")
+MAILCHIMP_TOKEN_URL = env.str("MAILCHIMP_TOKEN_URL", "https://login.mailchimp.com/oauth2/token")
+MAILCHIMP_METADATA_URL = env.str("MAILCHIMP_METADATA_URL", "https://login.mailchimp.com/oauth2/metadata")
+MAILCHIMP_CLIENT_ID = env.str("MAILCHIMP_CLIENT_ID", "")
+MAILCHIMP_CLIENT_SECRET = env.str("MAILCHIMP_CLIENT_SECRET", "")
 ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", False)
 
 # /metrics is not there unless one of these is set; a token that is set is always asked for.

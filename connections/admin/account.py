@@ -88,7 +88,8 @@ class AccountAdmin(ServiceAdmin):
         ours = f"Leave these empty to use the portal's own OAuth client at {app.label}. Another has to know"
         none = f"The portal has no OAuth client of its own at {app.label}: enter one that knows"
         text = none if client_of(app, {}) is None else ours
-        return format_html("{} this redirect address: <code>{}</code>", text, callback_of(request))
+        instead = f"{app.oauth.instead} For the button instead: " if app.oauth and app.oauth.instead else ""
+        return format_html("{}{} this redirect address: <code>{}</code>", instead, text, callback_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.app in CONNECTORS)

@@ -124,7 +124,8 @@ class OAuth:
     `authorize` and `token` name addresses in the registry's `Options.urls`; `client` is the prefix of the settings
     that hold the agency's own OAuth client (GOOGLE: GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET). All of `scopes` are
     asked for; without all of `needed` the account does not work. `extra` goes into the address of the app's page.
-    `words` say what a scope allows, to a person who left it out.
+    `words` say what a scope allows, to a person who left it out; `instead`, which of the app's other credentials does
+    without all this.
     """
 
     authorize: str
@@ -134,6 +135,7 @@ class OAuth:
     needed: tuple[str, ...]
     extra: tuple[tuple[str, str], ...] = ()
     words: tuple[tuple[str, str], ...] = ()
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,8 @@ class Write:
     """One write that the engine has already recorded as an intent.
 
     `values` holds the changed fields alone (for a create: all). `key` is the UUID of this write: the id or the marker
-    of a create where the app takes one. `still_holds` answers whether a re-read record is as the plan assumed: an app
+    of a create where the app takes one. `held` is what we hold of the contact that is written to, which can be older
+    than what stands there. `still_holds` answers whether a re-read record is as the plan assumed: an app
     that checks no etag re-reads right before it writes and gives `stale` where it answers False.
     """
 
@@ -231,6 +234,7 @@ class Write:
     remote_id: str = ""
     etag: str = ""
     still_holds: Callable[[Observed], bool] = field(default=lambda observed: True, compare=False)
+    held: Values = field(default_factory=dict)
 
 
 class Outcome(StrEnum):

@@ -12,6 +12,7 @@ from syncer.connectors.base import Account, App, Connector, Meter
 CONNECTORS = {
     "carddav": "syncer.connectors.carddav.connector.CardDav",
     "google_contacts": "syncer.connectors.google_contacts.connector.GoogleContacts",
+    "mailchimp": "syncer.connectors.mailchimp.connector.Mailchimp",
     "salesmate": "syncer.connectors.salesmate.connector.Salesmate",
 }
 
@@ -42,7 +43,16 @@ def apps() -> list[App]:
 
 
 def options() -> Options:
-    names = ("SALESMATE_URL", "GOOGLE_PEOPLE_URL", "GOOGLE_AUTH_URL", "GOOGLE_TOKEN_URL")
+    names = (
+        "SALESMATE_URL",
+        "GOOGLE_PEOPLE_URL",
+        "GOOGLE_AUTH_URL",
+        "GOOGLE_TOKEN_URL",
+        "MAILCHIMP_URL",
+        "MAILCHIMP_AUTH_URL",
+        "MAILCHIMP_TOKEN_URL",
+        "MAILCHIMP_METADATA_URL",
+    )
     urls = {name.removesuffix("_URL").lower(): getattr(settings, name) for name in names}
     return Options(settings.ALLOW_PRIVATE_HOSTS, urls)
 

@@ -269,7 +269,10 @@ def as_write(book: Book, change: Change) -> Write:
         values, _ = cleaned(fields, observed.values)
         return all(name in values and digest(values[name]) == digest(base) for name, base in change.base.items())
 
-    return Write(operation, str(change.key), change.values, change.record.remote_id, change.record.etag, still_holds)
+    record = change.record
+    return Write(
+        operation, str(change.key), change.values, record.remote_id, record.etag, still_holds, held=record.values
+    )
 
 
 def outcomes(
