@@ -8,6 +8,7 @@ import pytest
 from connections import clients, services
 from connections.models import Account, Client, Connection
 from connections.services import Overtaken, Refused
+from portal.clock import SYSTEM
 from syncer import services as runs
 from syncer.connectors.base import AuthFailed
 from syncer.models import Hold, SyncLog, SyncRun
@@ -22,7 +23,7 @@ BERT = "bert"
 
 @pytest.fixture
 def world() -> World:
-    found = make_world(MemoryApp("a"), MemoryApp("b"))
+    found = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now())
     InMemory.worlds.update(a=found.left, b=found.right)
     return found
 

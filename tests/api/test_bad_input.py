@@ -22,7 +22,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
 
 @pytest.fixture
 def world() -> World:
-    found = make_world(MemoryApp("a"), MemoryApp("b"))
+    found = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now())
     InMemory.worlds.update(a=found.left, b=found.right)
     return found
 

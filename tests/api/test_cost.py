@@ -9,6 +9,7 @@ from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 
 from connections.models import Account, Connection, FieldMapping
+from portal.clock import SYSTEM
 from syncer.audit.chain import Entry, append
 from syncer.models import Hold, Link, SyncLog, SyncRun
 from tests.api.desk import InMemory, Tool, tool
@@ -23,7 +24,7 @@ MOST = 8
 
 @pytest.fixture
 def world() -> World:
-    found = make_world(MemoryApp("a"), MemoryApp("b"))
+    found = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now())
     InMemory.worlds.update(a=found.left, b=found.right)
     grow(found, 1)
     return found

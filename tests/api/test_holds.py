@@ -2,6 +2,7 @@
 
 import pytest
 
+from portal.clock import SYSTEM
 from syncer.connectors.base import Transient
 from syncer.models import Hold, Link
 from tests.api.desk import InMemory, rows, tool
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_the_contacts_that_could_be_it_are_named_and_one_is_chosen() -> None:
-    world = make_world(MemoryApp("a"), MemoryApp("b", create="search"))
+    world = make_world(MemoryApp("a"), MemoryApp("b", create="search"), now=SYSTEM.now())
     InMemory.worlds.update(a=world.left, b=world.right)
     world.right.person_creates("r0", given="Old", email="old@example.com")
     world.settle()

@@ -11,6 +11,7 @@ import pytest
 
 from connections.api.base import Api
 from connections.models import Account, Client, Connection, FieldMapping
+from portal.clock import SYSTEM
 from syncer.api.urls import urlpatterns
 from syncer.models import Hold, Link, SyncRun
 from tests.api.desk import ALL, Tool, tool
@@ -117,8 +118,8 @@ class Place:
 
 @pytest.fixture
 def place() -> Place:
-    acme = make_world(MemoryApp("a"), MemoryApp("b")).connection.client
-    world = make_world(MemoryApp("c"), MemoryApp("d"), slug="globex")
+    acme = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now()).connection.client
+    world = make_world(MemoryApp("c"), MemoryApp("d"), slug="globex", now=SYSTEM.now())
     world.left.person_creates("l1", given="Ada", email="ada@example.com")
     world.settle()
     connection = world.connection

@@ -2,6 +2,7 @@
 
 import pytest
 
+from portal.clock import SYSTEM
 from syncer.models import SyncRun
 from tests.api.desk import InMemory, Tool, rows, tool
 from tests.api.test_bad_input import problem
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def world() -> World:
-    found = make_world(MemoryApp("a"), MemoryApp("b"))
+    found = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now())
     InMemory.worlds.update(a=found.left, b=found.right)
     return found
 

@@ -20,6 +20,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from portal.clock import SYSTEM
 from tests.api.desk import ALL, InMemory, Tool, tool
 from tests.engine.memory import MemoryApp
 from tests.engine.world import World, make_world
@@ -33,7 +34,7 @@ NOT_ASKED: Any = [ignored_auth, positive_data_acceptance]
 
 @pytest.fixture
 def world() -> World:
-    found = make_world(MemoryApp("a"), MemoryApp("b"))
+    found = make_world(MemoryApp("a"), MemoryApp("b"), now=SYSTEM.now())
     InMemory.worlds.update(a=found.left, b=found.right)
     found.left.person_creates("l1", given="Ada", email="ada@example.com")
     found.settle()

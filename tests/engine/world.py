@@ -101,10 +101,12 @@ def make_world(
     activate: bool = True,
     slug: str = "acme",
     limits: Limits = unlimited,
+    now: datetime = START,
     **options: Any,
 ) -> World:
-    """A connection between two memory apps; two-way, never reviewed unless said otherwise."""
-    clock = TestClock(START)
+    """A connection between two memory apps; two-way, never reviewed unless said otherwise. `now` is where its clock
+    begins: today, where it meets pages and calls that go by the real one."""
+    clock = TestClock(now)
     client = Client.objects.create(name="Acme", slug=slug)
     apps: dict[int, MemoryApp] = {}
     accounts = []
