@@ -55,7 +55,7 @@ class Side(ABC):
     def creates(self, someone: Person) -> None: ...
 
     @abstractmethod
-    def edits(self, email: str, **values: Any) -> None: ...
+    def edits(self, who: str, /, **values: Any) -> None: ...
 
     @abstractmethod
     def people(self) -> list[Person]:
@@ -82,8 +82,8 @@ class SalesmateSide(Side):
         found = {self.names[word]: value for word, value in values.items()}
         return found | ({"tags": ",".join(found["tags"])} if "tags" in found else {})
 
-    def edits(self, email: str, **values: Any) -> None:
-        row = next(row for row in self.rows() if row["email"] == email)
+    def edits(self, who: str, /, **values: Any) -> None:
+        row = next(row for row in self.rows() if row["email"] == who)
         self.app.person_edit(int(row["id"]), **self.named(values))
 
     def deletes(self, email: str) -> None:
@@ -133,9 +133,9 @@ class GoogleSide(Side):
         known = {group.name: group.resource for group in account.living_groups()}
         account.person_regroup(resource, add=[known.get(tag) or account.person_make_group(tag) for tag in tags])
 
-    def edits(self, email: str, **values: Any) -> None:
+    def edits(self, who: str, /, **values: Any) -> None:
         found = self.app.account().contacts.values()
-        one = next(one for one in found if one.fields["emailAddresses"][0]["value"] == email)
+        one = next(one for one in found if one.fields["emailAddresses"][0]["value"] == who)
         if set(values) - {"tags"}:
             self.app.account().person_edit(one.resource, **self.fields(values))
         if "tags" in values:
@@ -179,10 +179,10 @@ class MailchimpSide(Side):
         merge = {"FNAME": someone["given"], "LNAME": someone["family"], "PHONE": someone["mobile"]}
         self.audience.person_adds(someone["email"], "subscribed", someone["tags"], **merge)
 
-    def edits(self, email: str, **values: Any) -> None:
+    def edits(self, who: str, /, **values: Any) -> None:
         names = {"given": "FNAME", "family": "LNAME", "mobile": "PHONE"}
         merge = {names[word]: value for word, value in values.items() if word in names}
-        self.audience.person_edits(email, values.get("email", ""), values.get("tags"), **merge)
+        self.audience.person_edits(who, values.get("email", ""), values.get("tags"), **merge)
 
     def people(self) -> list[Person]:
         return [
@@ -226,9 +226,9 @@ class CardDavSide(Side):
         name = f"{someone['given']} {someone['family']}"
         self.server.place("alice", uid, vcard(uid, f"EMAIL:{someone['email']}", *mobile, *tags, name=name))
 
-    def edits(self, email: str, **values: Any) -> None:
-        path = next(path for path in self.files() if f":{email}" in path.read_text())
-        now = next(one for one in self.people() if one["email"] == email)
+    def edits(self, who: str, /, **values: Any) -> None:
+        path = next(path for path in self.files() if f":{who}" in path.read_text())
+        now = next(one for one in self.people() if one["email"] == who)
         self.place(path.stem, {**now, **values})
 
     def files(self) -> list[Path]:

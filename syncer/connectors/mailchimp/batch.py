@@ -107,7 +107,8 @@ class Batch:
 
     def _look(self) -> None:
         """Who is not as was planned has a result."""
-        known = self._reader.look(self._book)
+        look = self._reader.fresh if all(draft.creates for draft in self._drafts) else self._reader.look
+        known = look(self._book)
         moved = known.moved if known is not None else {}
         addresses = {text(one.get("email_address")).lower(): one for one in moved.values()}
         for draft in self._drafts:

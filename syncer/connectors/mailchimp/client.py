@@ -41,7 +41,7 @@ class Client:
     """Every call raises AuthFailed, Misconfigured, RateLimited, Transient."""
 
     def __init__(self, account: Account, options: Options, meter: Meter | None, assumed: Assumed, world: World) -> None:
-        self.assumed = assumed
+        self.assumed, self.clock = assumed, world.clock
         self._key = account.credentials.get("api_key", "").strip()
         self._tokens = account.tokens
         self._template, self._metadata = (options.urls[name] for name in ("mailchimp", "mailchimp_metadata"))

@@ -16,15 +16,17 @@ NO_IDS: Final = (
 )
 MANY: Final = 25
 """More contacts than this are looked for in the whole list rather than one by one."""
+FRESH: Final = 60.0
 MARGIN: Final = timedelta(seconds=2)
 
 
 @dataclass
 class Known:
     """What one connector knows of an audience: all that changed up to `until`, by the server's clock (None: it has not
-    read it), and how those who changed since its last pass are now, by id."""
+    read it), and how those who changed since its last pass are now, by id. `at`: when it found that out, by ours."""
 
     until: datetime | None = None
+    at: float = 0.0
     moved: dict[str, Member] = field(default_factory=dict)
 
 
@@ -41,7 +43,7 @@ class Reader:
 
     def passed(self, book: str, began: datetime | None) -> None:
         """A pass that began then has shown all."""
-        self._known[book] = Known(began)
+        self._known[book] = Known(began, self.client.clock())
 
     def schema(self, book: str) -> list[Field]:
         found = self.client.merge_fields(book)
@@ -144,4 +146,11 @@ class Reader:
                     break
         begun = [time for time in times if time is not None]
         known.until = begun[0] if len(begun) == len(times) else known.until
+        known.at = self.client.clock()
         return known
+
+    def fresh(self, book: str) -> Known | None:
+        """As `look`, but without asking where it was found out a moment ago: for those who are to be created, where
+        the pass of the same run has just shown who is there (ENGINE.md 6)."""
+        known = self.known(book)
+        return known if known.until is not None and self.client.clock() - known.at < FRESH else self.look(book)
