@@ -31,7 +31,7 @@ from tests.contract.salesmate import KEYS
 from tests.needs import browser as chromium
 from tests.needs import needs
 
-pytestmark = [needs("chromium"), needs("radicale"), pytest.mark.django_db(transaction=True)]
+pytestmark = [needs("chromium"), needs("radicale"), pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 SIZES = ((1280, 900), (390, 844))
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"

@@ -26,7 +26,7 @@ from tests.engine.google import USERS, portal_at
 from tests.needs import browser as chromium
 from tests.needs import needs
 
-pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True)]
+pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 T = TypeVar("T")
 DENIED = "Google Contacts gave no access: it was not allowed on its page. Begin again in the portal."
 LEFT_OUT = (

@@ -19,7 +19,7 @@ from tests.needs import browser as chromium
 from tests.needs import needs
 from tests.portal.desk import PASSWORD, administrator, code_of
 
-pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True)]
+pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 sizes = pytest.mark.parametrize(("width", "height"), SIZES)
 
 

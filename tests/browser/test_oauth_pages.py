@@ -17,7 +17,7 @@ from tests.connections.rolodex import Desk, desk
 from tests.needs import browser as chromium
 from tests.needs import needs
 
-pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True)]
+pytestmark = [needs("chromium"), pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 
 
 @pytest.fixture

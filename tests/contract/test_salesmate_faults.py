@@ -294,6 +294,7 @@ def assert_the_log_is_whole(world: Real) -> None:
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", sorted(FAULTS - {"ignored", "forbidden"}))
 @pytest.mark.proves("I2", "I11", "I15", "I26", "I30")
@@ -309,6 +310,7 @@ def test_each_fault_at_every_kind_of_call_loses_and_doubles_nobody(world: Real, 
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.proves("I21", "I22", "E6 backoff")
 def test_what_the_user_of_the_key_may_not_do_waits_with_its_reason_until_the_account_is_authorised_again(
@@ -327,6 +329,7 @@ def test_what_the_user_of_the_key_may_not_do_waits_with_its_reason_until_the_acc
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.proves("I2", "I16", "E6 read-back")
 def test_an_update_that_is_accepted_and_ignored_is_told_in_the_log_and_not_sent_for_ever(world: Real) -> None:
@@ -343,6 +346,7 @@ def test_an_update_that_is_accepted_and_ignored_is_told_in_the_log_and_not_sent_
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.proves("I2", "I11", "E6 read-back")
 def test_a_create_that_is_accepted_and_ignored_touches_nobody_else_and_is_told(world: Real) -> None:
@@ -357,6 +361,7 @@ def test_a_create_that_is_accepted_and_ignored_touches_nobody_else_and_is_told(w
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("form", ["json", "html", "words", "later"])
 @pytest.mark.proves("I2", "I11", "I14")
@@ -377,6 +382,7 @@ def test_over_the_limit_in_the_middle_of_a_run_goes_on_in_the_next_hour(world: R
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "levers",
@@ -413,6 +419,7 @@ def test_however_salesmate_spells_it_both_sides_get_everything_once(world: Real,
 
 
 @needs("radicale")
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.proves("I26", "E2 complete")
 @pytest.mark.parametrize("levers", [{"cut_listing_at": 1}, {"empty_listing": True}, {"ignore_filters": True}], ids=str)

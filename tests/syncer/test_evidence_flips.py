@@ -45,7 +45,7 @@ from tests.syncer.test_audit_verify import (
 from tests.syncer.test_checkpoint import KEY
 from tests.syncer.trail import CHAIN, LAST, NOON, REDACT, REDACTED, diary, erase, intent, write
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 OPAQUE = ("verify.py", "log.csv", "index.html")
 
 
