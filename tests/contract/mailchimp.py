@@ -39,10 +39,16 @@ def options(url: str) -> Options:
 
 
 def connector_to(
-    url: str, meter: Meter | None = None, assumed: Assumed = ASSUMED, key: str = KEY, tokens: Tokens | None = None
+    url: str,
+    meter: Meter | None = None,
+    assumed: Assumed = ASSUMED,
+    key: str = KEY,
+    tokens: Tokens | None = None,
+    clock: FakeClock | None = None,
 ) -> Mailchimp:
     account = Account("mailchimp", {}, {"api_key": key} if key else {}, tokens=tokens)
-    return Mailchimp(account, options(url), meter, assumed=assumed, world=World(sleep=lambda seconds: None))
+    world = World(sleep=lambda seconds: None, clock=(clock or FakeClock()).monotonic)
+    return Mailchimp(account, options(url), meter, assumed=assumed, world=world)
 
 
 @dataclass
@@ -56,7 +62,7 @@ class Bench:
         return self.app.audience()
 
     def connector(self, meter: Meter | None = None, assumed: Assumed = ASSUMED) -> Mailchimp:
-        return connector_to(self.url, meter, assumed)
+        return connector_to(self.url, meter, assumed, clock=self.clock)
 
     def member(self, number: int = 0, status: str = "subscribed", tags: Sequence[str] = (), **merge: Any) -> str:
         """Somebody signs up; the contact_id."""
@@ -100,7 +106,7 @@ def kind_of(seen: Seen) -> str:
 def bench(clock: FakeClock | None = None) -> Iterator[Bench]:
     clock = clock or FakeClock()
     app = MailchimpApp(clock)
-    app.audience().fields |= {one["tag"]: one for one in MORE}
+    app.audience().fields |= {one["tag"]: {**one} for one in MORE}
     with as_described(app) as judge, serve(judge) as url:
         yield Bench(app, clock, url)
 
