@@ -5,14 +5,15 @@ Nothing here writes a status but `unsubscribed`, except for a new contact: its s
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from connections.fieldtypes import fold
 from connections.models.connection import SideName, other
 from syncer.connectors.base import Field, Role, Value
 from syncer.engine.planner import CreatePlan, Held, PairPlan, Shadow, Write, plan_pair
-from syncer.engine.setup import Setup, unsubscribe_tags
+from syncer.engine.setup import Setup
 from syncer.engine.values import ABSENT, UNSUBSCRIBED, Absent, opted_out, tag_keys, with_tag
 from syncer.models import Book, OptOut, Record
 
@@ -75,19 +76,19 @@ def keep_from_opted_out(setup: Setup, records: Mapping[SideName, Record], plan: 
         if now is ABSENT or opted_out(now):
             continue
         for write in [one for one in writes if ours.fields[one.field].role == Role.EMAIL]:
-            if isinstance(write.value, str) and has_opted_out(ours.book, write.value):
+            if isinstance(write.value, str) and who_opted_out(ours.book, [write.value]):
                 writes.remove(write)
                 pair = (write.source, write.base) if side == "right" else (write.base, write.source)
                 plan.held.append(Held("consent", write.line, f"{ours.app_label}: {MOVED}", *pair))
 
 
-def fill_consent(setup: Setup, side: SideName, record: Record, plan: CreatePlan) -> None:
+def fill_consent(setup: Setup, side: SideName, record: Record, plan: CreatePlan, out: AbstractSet[str]) -> None:
     """What a new contact, made from this one, is to the other app: its status there, and the tag that tells of an
-    unsubscribe here."""
+    unsubscribe here. `out` are the addresses that have opted out there."""
     target, now = other(side), consent_of(setup, side, record)
     field = setup.sides[target].by_role(CONSENT)
     if field is not None:
-        status, how = status_of_new(setup, side, record, field)
+        status, how = status_of_new(setup, side, record, field, out)
         if status is None:
             plan.missing.append(Held("required_empty", "", NOT_CHOSEN))
         else:
@@ -100,12 +101,13 @@ def fill_consent(setup: Setup, side: SideName, record: Record, plan: CreatePlan)
             plan.filled[name] = "unsubscribed"
 
 
-def status_of_new(setup: Setup, side: SideName, record: Record, field: Field) -> tuple[Value, str]:
+def status_of_new(
+    setup: Setup, side: SideName, record: Record, field: Field, out: AbstractSet[str]
+) -> tuple[Value, str]:
     """(status, how it was found); the status is None where nobody has chosen one."""
     target, now = other(side), consent_of(setup, side, record)
     tags = tag_keys(record.values.get(setup.sides[side].tags_field))
-    told = tags.keys() & unsubscribe_tags(setup.connection)
-    if opted_out(now) or told or has_opted_out(setup.sides[target].book, record.match_key):
+    if opted_out(now) or tags.keys() & setup.told or record.match_key in out:
         return UNSUBSCRIBED, "opted_out"
     statuses = dict(field.choices)
     mapped = any(line.is_consent and target in line.to for line in setup.lines)
@@ -123,8 +125,14 @@ def opt_out_key(book: Book, address: str) -> str:
     return hashlib.sha256(f"{book.pk}\n{address.casefold()}".encode()).hexdigest()
 
 
-def has_opted_out(book: Book, address: str) -> bool:
-    return address != "" and OptOut.objects.filter(book=book, key=opt_out_key(book, address)).exists()
+def who_opted_out(book: Book, addresses: Iterable[str]) -> set[str]:
+    """Those of the addresses that have."""
+    keys = {opt_out_key(book, address): address for address in addresses if address}
+    found: set[str] = set()
+    for start in range(0, len(keys), 400):
+        some = OptOut.objects.filter(book=book, key__in=list(keys)[start : start + 400])
+        found |= {keys[key] for key in some.values_list("key", flat=True)}
+    return found
 
 
 def remember_opt_outs(book: Book, fields: Mapping[str, Field], rows: Sequence[Record]) -> None:

@@ -5,6 +5,7 @@ apply.py asks again right before it sends, explain.py shows them.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -319,7 +320,8 @@ def judge_single(setup: Setup, link: Link, around: Surroundings, now: datetime) 
     if answer.kind == matching.Kind.PAIR:
         return judge_match(setup, link, answer, around, now)
     if answer.kind == matching.Kind.CREATE:
-        return in_doubt(setup, link, side, record, scope) or judge_create(setup, link, side, record, scope)
+        out = around.opted_out[other(side)]
+        return in_doubt(setup, link, side, record, scope) or judge_create(setup, link, side, record, scope, out)
     states = {
         matching.Kind.WAIT: Link.State.NEW,
         matching.Kind.EXCLUDED: Link.State.EXCLUDED,
@@ -403,13 +405,16 @@ def in_doubt(setup: Setup, link: Link, side: SideName, record: Record, scope: Sc
     return Verdict(link, Link.State.HELD, reason, held=[Held("create_unknown", "", reason)], trace=scope.trace)
 
 
-def judge_create(setup: Setup, link: Link, side: SideName, record: Record, scope: Scope) -> Verdict:
+def judge_create(
+    setup: Setup, link: Link, side: SideName, record: Record, scope: Scope, out: AbstractSet[str]
+) -> Verdict:
+    """`out` are addresses that have opted out in the book of the new contact."""
     target = other(side)
     theirs = setup.sides[target]
     plan = plan_create(
         setup.lines, target, record.values, list(theirs.fields.values()), setup.policy, setup.defaults(target)
     )
-    fill_consent(setup, side, record, plan)
+    fill_consent(setup, side, record, plan, out)
     keep_uid(setup, side, record, plan.values)
     refused, essential = leave_out_of_create(setup, link, target, plan)
     if essential:

@@ -41,7 +41,8 @@ class SideSetup:
 
 @dataclass
 class Setup:
-    """`lines` are the enabled mappings whose fields both exist; `broken` names the others and why they rest."""
+    """`lines` are the enabled mappings whose fields both exist; `broken` names the others and why they rest. `told` are
+    the tags, casefolded, that tell of an unsubscribe."""
 
     connection: Connection
     sides: Mapping[SideName, SideSetup]
@@ -49,6 +50,7 @@ class Setup:
     rules: Mapping[SideName, Sequence[Rule]]
     policy: Policy
     broken: Mapping[str, str] = field(default_factory=dict)
+    told: frozenset[str] = frozenset()
 
     @property
     def version(self) -> int:
@@ -116,8 +118,9 @@ def load(connection: Connection, stored: Mapping[SideName, Connector] | None = N
     for row in connection.rules.filter(enabled=True).prefetch_related("conditions"):
         rules["left" if row.source == "left" else "right"].append(rule_of(row))
     words: dict[str, Stored] = {side: connector.stored for side, connector in (stored or {}).items()}
-    policy = Policy(reserved=reserved_tags(connection), stored={"left": as_sent, "right": as_sent, **words})
-    return Setup(connection, sides, lines, rules, policy, broken)
+    told = unsubscribe_tags(connection)
+    policy = Policy(reserved=reserved_tags(connection, told), stored={"left": as_sent, "right": as_sent, **words})
+    return Setup(connection, sides, lines, rules, policy, broken, told)
 
 
 def side_setup(side: Side) -> SideSetup:
@@ -165,11 +168,11 @@ def rule_of(row: RuleRow) -> Rule:
     return Rule(row.name, row.source, row.match, conditions)
 
 
-def reserved_tags(connection: Connection) -> frozenset[str]:
+def reserved_tags(connection: Connection, told: frozenset[str]) -> frozenset[str]:
     """Tags that no tags mapping carries: the trash and unsubscribe tags of every connection of the client, and every
     tag named in a tag action of this connection."""
     trash = Connection.objects.filter(client_id=connection.client_id).values_list("trash_tag", flat=True)
-    tags = {*map(fold, trash), *unsubscribe_tags(connection)}
+    tags = {*map(fold, trash), *told}
     for row in connection.rules.prefetch_related("actions"):
         for action in row.actions.all():
             if action.kind in ("add_tag", "remove_tag") and isinstance(action.value, str):

@@ -11,6 +11,7 @@ from connections.fieldtypes import fold, key
 from connections.models.connection import SideName, other
 from syncer.connectors.base import Field, FieldType, Role, Values
 from syncer.engine import matching
+from syncer.engine.consent import CONSENT, who_opted_out
 from syncer.engine.setup import Setup
 from syncer.models import Change, Link, Record
 from syncer.models.link import ENDED
@@ -19,12 +20,14 @@ from syncer.models.link import ENDED
 @dataclass
 class Surroundings:
     """What the replicas hold around unpaired contacts: by side, the live records by match key and all records by
-    lineage; which of them are in a pair; the creates and other writes that are not settled."""
+    lineage; which of them are in a pair; the creates and other writes that are not settled. `opted_out`: those of the
+    unpaired contacts' addresses that have opted out, by the side of the book in which they have."""
 
     by_key: dict[SideName, dict[str, list[Record]]] = field(default_factory=lambda: both_sides())
     by_lineage: dict[SideName, dict[UUID, list[Record]]] = field(default_factory=lambda: both_sides())
     links: dict[int, Link] = field(default_factory=dict)
     creating: dict[SideName, list[Change]] = field(default_factory=lambda: {"left": [], "right": []})
+    opted_out: dict[SideName, set[str]] = field(default_factory=lambda: {"left": set(), "right": set()})
     in_flight: set[int] = field(default_factory=set)
     in_flight_records: set[int] = field(default_factory=set)
 
@@ -68,6 +71,8 @@ def look_for(setup: Setup, unpaired: Sequence[Record], around: Surroundings) -> 
     lineages = {record.lineage for record in unpaired}
     ids = []
     for side, ours in setup.sides.items():
+        if ours.by_role(CONSENT) is not None:
+            around.opted_out[side] = who_opted_out(ours.book, keys)
         # The state is looked at here: asked for in SQL, SQLite would walk all live records of the book.
         for record in Record.objects.filter(book=ours.book, match_key__in=keys).order_by("pk"):
             if record.may_be_there:
