@@ -77,6 +77,7 @@ class SyncRun(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["connection", "-id"], name="run_connection"),
+            models.Index(fields=["connection", "finished"], name="run_finished"),
             models.Index(fields=["status"], name="run_status"),
         ]
         constraints: ClassVar = [
