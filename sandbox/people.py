@@ -86,11 +86,13 @@ class Person:
 @dataclass(frozen=True)
 class Books:
     """`left` go into the address book, `right` into Salesmate; about a third of the left are in both. `google` are for
-    Google Contacts: of each quarter, those who are in both, in the address book alone, in Salesmate alone, in none."""
+    Google Contacts: of each quarter, those who are in both, in the address book alone, in Salesmate alone, in none.
+    `members` get the newsletter: half of them are in Salesmate, half nowhere else."""
 
     left: Sequence[Person]
     right: Sequence[Person]
     google: Sequence[Person]
+    members: Sequence[Person]
 
 
 def books(count: int) -> Books:
@@ -109,7 +111,8 @@ def books(count: int) -> Books:
     others = [_as_others_know(person, chance) for person in both]
     books = _shuffled(both + left, chance), _shuffled(others + right, chance)
     google = _google(known, [next(people) for _ in range(max(count // 8, 5 * few))], few, chance)
-    return Books(*books, google)
+    readers = [*right[2 * few + count // 8 :][: count // 16], *(next(people) for _ in range(max(count // 16, 3)))]
+    return Books(*books, google, _shuffled(readers, chance))
 
 
 def _google(known: Sequence[Person], fresh: Sequence[Person], few: int, chance: random.Random) -> Sequence[Person]:

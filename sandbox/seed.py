@@ -7,6 +7,7 @@ from sandbox.carddav import CardDavServer
 from sandbox.cards import TORN, card
 from sandbox.contacts import GoogleServer
 from sandbox.crm import SalesmateServer
+from sandbox.newsletter import MailchimpServer
 from sandbox.people import Books, Person
 
 KINDS = ("Lead", "Customer", "Vendor")
@@ -14,7 +15,12 @@ TIERS = ("Gold", "Silver", "Bronze")
 
 
 def seed(
-    books: Books, dav: CardDavServer, salesmate: SalesmateServer, google: GoogleServer, tick: Callable[[], None]
+    books: Books,
+    dav: CardDavServer,
+    salesmate: SalesmateServer,
+    google: GoogleServer,
+    mailchimp: MailchimpServer,
+    tick: Callable[[], None],
 ) -> None:
     """Google's go to its first user. `tick` is called before each step, and may raise to leave it at that."""
     tick()
@@ -26,6 +32,7 @@ def seed(
         salesmate.side_door("POST", "contacts", fields(person))
     google.side_door("POST", "reset", {})
     google.fill(google.users[0], books.google, tick)
+    mailchimp.fill(books.members, tick)
 
 
 def fields(person: Person) -> dict[str, Any]:

@@ -5,6 +5,7 @@ can install (`specs`: the apps' API descriptions, which are not ours to ship).
 """
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scripts import postgres
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "shared" / "specs"
 SABREDAV = Path("/usr/share/php/Sabre/autoload.php")
+PRISM = Path(os.environ.get("PRISM_HOME", "/opt/prism")) / "node_modules" / ".bin"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -29,6 +31,11 @@ class Need:
 def browser() -> str | None:
     """The path of a Chromium to drive."""
     return next((path for path in map(shutil.which, BROWSERS) if path is not None), None)
+
+
+def prism() -> str | None:
+    """The path of a program that minds an API's description between a client and a server."""
+    return shutil.which("prism") or shutil.which("prism", path=str(PRISM))
 
 
 def _module(name: str) -> Callable[[], bool]:
@@ -47,6 +54,10 @@ NEEDS: dict[str, Need] = {
     "xandikos": Need(_module("xandikos"), "not installed; pip install -r requirements-dev.txt"),
     "sabredav": Need(_sabredav, "not found; apt-get install php-sabre-dav php-cli php-sqlite3"),
     "vdirsyncer": Need(_module("vdirsyncer"), "not installed; pip install -r requirements-dev.txt"),
+    "prism": Need(
+        lambda: prism() is not None,
+        f"not found; npm install --prefix {PRISM.parent.parent} @stoplight/prism-cli@5.14.2",
+    ),
     "specs": Need(SPECS.is_dir, "no API descriptions in ../shared/specs", installable=False),
 }
 

@@ -76,6 +76,11 @@ class Audience:
     def new_id(self, digits: int = 32) -> str:
         return f"{self._chance.getrandbits(digits * 4):0{digits}x}"
 
+    def clear(self) -> None:
+        self.members.clear()
+        self.forgotten.clear()
+        self._tags.clear()
+
     # Finding
 
     def find(self, key: str) -> Member:

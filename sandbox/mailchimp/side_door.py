@@ -4,6 +4,7 @@ GET    /_sandbox/audiences/a36b032126/members               all members, archive
 POST   /_sandbox/audiences/a36b032126/members               [{"email": ..., "status": ..., "tags": [...], "FNAME": ...}]
 PATCH  /_sandbox/audiences/a36b032126/members/HASH          edit {"email": ..., "tags": [...], "FNAME": ...}
 POST   /_sandbox/audiences/a36b032126/members/HASH/unsubscribe   also: come_back, bounce, archive, delete
+POST   /_sandbox/audiences/a36b032126/reset                 no members, nobody forgotten
 GET    /_sandbox/levers                                     the levers; POST {lever: value, ...} moves them
 POST   /_sandbox/faults                                     {"kind": "drop_after", "method": "PUT", "path": "",
                                                             "times": 1, "skip": 0}
@@ -42,6 +43,10 @@ def answer(app: "MailchimpApp", method: str, path: str, body: bytes) -> tuple[in
 
 
 def act(app: "MailchimpApp", method: str, path: str, data: Any) -> Any:
+    cleared = re.fullmatch(r"audiences/([^/]+)/reset", path)
+    if cleared is not None and method == "POST":
+        app.audiences[cleared[1]].clear()
+        return {}
     match = MEMBERS.fullmatch(path)
     if match is not None:
         return of_members(app.audiences[match[1]], method, match[2] or "", match[3] or "", data)

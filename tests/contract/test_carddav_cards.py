@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncer.connectors.base import FieldType, Value
 from syncer.connectors.carddav.card import FORBIDDEN, Card, Unreadable, fold, new, parse
-from syncer.connectors.carddav.fields import BOUND, FIELDS, Unfit, apply, read
+from syncer.connectors.carddav.fields import BOUND, STANDARD, Unfit, apply, read
 
 
 def card(*lines: str, version: str = "3.0") -> Card:
@@ -79,7 +79,7 @@ def test_a_birthday_that_is_no_date_is_absent_not_empty(line: str) -> None:
 
 def test_only_the_fields_asked_for_are_given() -> None:
     assert set(read(card("TITLE:Countess"), ["title", "note", "unknown"])) == {"title", "note"}
-    assert set(read(card("TITLE:Countess"))) == set(BOUND) == {field.name for field in FIELDS}
+    assert set(read(card("TITLE:Countess"))) == set(BOUND) == {field.name for field in STANDARD}
 
 
 def test_a_card_of_the_old_version_is_read() -> None:
@@ -284,7 +284,7 @@ TEXTS = st.text(
 
 @settings(deadline=None)
 @given(
-    TEXTS, st.sampled_from([f.name for f in FIELDS if f.type in (FieldType.TEXT, FieldType.LONG_TEXT) and f.writable])
+    TEXTS, st.sampled_from([f.name for f in STANDARD if f.type in (FieldType.TEXT, FieldType.LONG_TEXT) and f.writable])
 )
 def test_every_text_comes_back_as_it_was_written(text: str, name: str) -> None:
     before = card(*NASTY)

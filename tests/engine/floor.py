@@ -4,7 +4,7 @@ A side speaks of contacts in words that every app has: `given`, `family`, `email
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.contract.mailchimp import as_described as mailchimp_as_described
 from tests.contract.radicale import USERS as CARDDAV_USERS
 from tests.contract.radicale import Radicale
 from tests.contract.salesmate import KEYS
+from tests.engine.faulty import forwarding
 from tests.engine.google import USERS, authorise, portal_at, timed
 from tests.engine.memory import TestClock
 from tests.engine.real import ANNA, START
@@ -208,6 +209,7 @@ class MailchimpSide(Side):
 @dataclass
 class CardDavSide(Side):
     server: Radicale
+    url: str
     settings: Mapping[str, str] = field(default_factory=dict)
     slug = "carddav"
     book = "/alice/book/"
@@ -215,7 +217,7 @@ class CardDavSide(Side):
 
     def __post_init__(self) -> None:
         self.server.book("alice")
-        self.settings = {"url": self.server.url, "username": "alice"}
+        self.settings = {"url": self.url, "username": "alice"}
 
     def creates(self, someone: Person) -> None:
         self.place(f"uid-{someone['email']}", someone)
@@ -304,14 +306,14 @@ class Floor:
 
 
 @contextmanager
-def floor(folder: Path, *apps: str) -> Iterator[Floor]:
-    """A portal with an account at each of these apps."""
+def floor(folder: Path, *apps: str, line: Callable[[Wsgi], Wsgi] = lambda app: app) -> Iterator[Floor]:
+    """A portal with an account at each of these apps. `line` is what lies between an app and us."""
     clock = TestClock(START)
     with ExitStack() as stack:
         urls: dict[str, str] = {}
 
         def served(app: Wsgi) -> str:
-            return stack.enter_context(serve(app))
+            return stack.enter_context(serve(line(app)))
 
         sides: dict[str, Side] = {}
         if "salesmate" in apps:
@@ -323,7 +325,8 @@ def floor(folder: Path, *apps: str) -> Iterator[Floor]:
             urls["MAILCHIMP_URL"] = served(stack.enter_context(mailchimp_as_described(mailchimp)))
             sides["mailchimp"] = MailchimpSide(mailchimp)
         if "carddav" in apps:
-            sides["carddav"] = CardDavSide(stack.enter_context(Radicale(folder)))
+            radicale = stack.enter_context(Radicale(folder))
+            sides["carddav"] = CardDavSide(radicale, served(forwarding(radicale.url)))
         google_url = ""
         if "google_contacts" in apps:
             google = GoogleApp(clock, USERS, feed_delay=0, reads=None, writes=None)

@@ -58,6 +58,25 @@ def test_both_come_to_hold_everybody(tmp_path: Path, left: str, right: str) -> N
         both_hold_everybody(found, left, right, 60)
 
 
+@pytest.mark.proves("E10 rounds")
+def test_a_chain_through_all_apps_settles_in_three_rounds(tmp_path: Path) -> None:
+    with floor(tmp_path, *APPS) as found:
+        chain = [
+            found.connection(left, right)
+            for left, right in (("google_contacts", "salesmate"), ("salesmate", "mailchimp"), ("mailchimp", "carddav"))
+        ]
+        for number, slug in enumerate(APPS * 3):
+            found.sides[slug].creates(person(number))
+        assert found.settle(*chain) <= 3
+        everybody = by_email([person(number) for number in range(12)])
+        assert [by_email(side.people()) for side in found.sides.values()] == [everybody] * 4
+        found.sides["carddav"].edits("p0@x.example", given="Countess", family="Far")
+        assert found.settle(*chain) <= 3
+        assert {one["family"] for one in found.sides["google_contacts"].people() if one["given"] == "Countess"} == {
+            "Far"
+        }
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_both_come_to_hold_everybody_and_they_are_many(tmp_path: Path, left: str, right: str) -> None:

@@ -24,6 +24,7 @@ from portal.management.demo.standins import GOOGLE_USER
 from sandbox.carddav import CardDavServer
 from sandbox.contacts import GoogleServer
 from sandbox.crm import SalesmateServer
+from sandbox.newsletter import MailchimpServer
 from tests.needs import needs
 from tests.portal.test_run import descendants, gone
 
@@ -102,6 +103,15 @@ class Demo:
         port = int(place.read(self.folder / "env")["DEMO_GOOGLE_PORT"])
         return GoogleServer(self.folder / "google", port, (GOOGLE_USER,), "")
 
+    @property
+    def mailchimp(self) -> MailchimpServer:
+        port = int(place.read(self.folder / "env")["DEMO_MAILCHIMP_PORT"])
+        return MailchimpServer(self.folder / "mailchimp", port)
+
+    def members(self) -> dict[str, str]:
+        """Their statuses by address."""
+        return {one["email_address"].lower(): one["status"] for one in self.mailchimp.side_door("GET", "members")}
+
     def cards(self) -> list[str]:
         whole = self.dav.ask("GET", self.dav.book).decode().replace("\r\n ", "")
         return re.findall(r"BEGIN:VCARD.*?END:VCARD", whole, re.DOTALL)
@@ -121,15 +131,15 @@ class Demo:
         return {names.get(one["contactGroupResourceName"], "") for one in inside}
 
     def writes(self) -> int:
-        """To Salesmate and to Google, by the portal."""
-        logs = [self.folder / name / "requests.jsonl" for name in ("salesmate", "google")]
+        """To Salesmate, Google and Mailchimp, by the portal."""
+        logs = [self.folder / name / "requests.jsonl" for name in ("salesmate", "google", "mailchimp")]
         seen = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
         return sum(one["method"] in WRITES and not one["path"].endswith(("/search", "/token")) for one in seen)
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Demo:
-    web, carddav, salesmate, google = free_ports(4)
+    web, carddav, salesmate, google, mailchimp = free_ports(5)
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE")}
     environment = kept | {
         "DATA_DIR": str(tmp_path),
@@ -138,6 +148,7 @@ def demo(tmp_path: Path) -> Demo:
         "DEMO_CARDDAV_PORT": str(carddav),
         "DEMO_SALESMATE_PORT": str(salesmate),
         "DEMO_GOOGLE_PORT": str(google),
+        "DEMO_MAILCHIMP_PORT": str(mailchimp),
         "DEMO_CONTACTS": "40",
     }
     return Demo(environment, tmp_path / "demo", tmp_path / "out")
@@ -152,6 +163,7 @@ def test_from_nothing_to_contacts_that_travel(demo: Demo) -> None:
     with demo.started() as process:
         text = demo.wait_for(process, UP)
         assert_both_sides_hold_everybody(demo)
+        assert_who_unsubscribed_is_tagged(demo)
         assert_the_summary_says_why(text)
         again = subprocess.run(DEMO, env=demo.environment, capture_output=True, text=True, timeout=PATIENCE)
         assert (again.returncode, "running already" in again.stderr) == (1, True)
@@ -170,6 +182,7 @@ def test_from_nothing_to_contacts_that_travel(demo: Demo) -> None:
         assert_the_edits_arrived(demo)
         assert all("Nothing to do." in run_printed(demo, line) for line in printed(text, "sync '"))
         assert_a_deletion_in_salesmate_is_a_label(demo)
+        assert_an_unsubscribe_becomes_a_tag(demo)
         demo.stop(process)
 
 
@@ -186,6 +199,26 @@ def assert_both_sides_hold_everybody(demo: Demo) -> None:
     assert len(set(people) - {""} - in_google) == 1, "the twins of Salesmate stay there"
     assert in_google & set(book) - set(people) <= nameless
     assert any("PHOTO" in card for card in cards) and any("X-ABSHOWAS" in card for card in cards)
+
+
+def assert_who_unsubscribed_is_tagged(demo: Demo) -> None:
+    members, people = demo.members(), demo.people()
+    assert set(members) <= set(people), "all of Mailchimp are in Salesmate"
+    tagged = {email for email, row in people.items() if "PieSync Unsubscribes" in str(row["tags"])}
+    assert tagged == {email for email, status in members.items() if status != "subscribed"} != set()
+    assert len(set(demo.google_people()) - set(members)) > 0
+    assert not any("PieSync Unsubscribes" in card for card in demo.cards()), "that tag goes no further"
+
+
+def assert_an_unsubscribe_becomes_a_tag(demo: Demo) -> None:
+    text = demo.says()
+    who = re.search(r"members/(\S+)/unsubscribe", text)
+    assert who is not None, text
+    demo.mailchimp.side_door("POST", f"members/{who[1]}/unsubscribe", {})
+    (line,) = printed(text, "sync 'Mailchimp")
+    run_printed(demo, line)
+    assert "PieSync Unsubscribes" in str(demo.people()[who[1].lower()]["tags"])
+    assert demo.members()[who[1].lower()] == "unsubscribed"
 
 
 def assert_the_summary_says_why(text: str) -> None:
@@ -283,12 +316,14 @@ def test_a_taken_port_is_said_before_anything_starts(demo: Demo) -> None:
 
 def test_the_stand_ins_run_alone_too(demo: Demo) -> None:
     carddav, salesmate = (demo.environment[f"DEMO_{name}_PORT"] for name in ("CARDDAV", "SALESMATE"))
-    (google,) = free_ports(1)
-    options = ["--carddav-port", carddav, "--salesmate-port", salesmate, "--google-port", str(google), "--fill", "20"]
+    google, mailchimp = map(str, free_ports(2))
+    options = ["--carddav-port", carddav, "--salesmate-port", salesmate, "--google-port", google]
+    options += ["--mailchimp-port", mailchimp, "--fill", "20"]
     with demo.started(*DEMO[:-1], "sandbox", *options) as process:
         demo.wait_for(process, "Ctrl-C stops them.")
         contacts = SalesmateServer(demo.folder, int(salesmate), 1).side_door("GET", "contacts")
         book = CardDavServer(demo.folder, int(carddav), "sandbox", "sandbox").ask("GET", "/sandbox/contacts/")
-        here = GoogleServer(demo.folder, google, (), "").side_door("GET", "users/anna@example.com/contacts")
-        assert (len(contacts), book.count(b"BEGIN:VCARD"), len(here)) == (15, 20, 12)
+        here = GoogleServer(demo.folder, int(google), (), "").side_door("GET", "users/anna@example.com/contacts")
+        readers = MailchimpServer(demo.folder, int(mailchimp)).side_door("GET", "members")
+        assert (len(contacts), book.count(b"BEGIN:VCARD"), len(here), len(readers)) == (15, 20, 12, 4)
         demo.stop(process)

@@ -1,6 +1,6 @@
-"""The whole thing on one machine: a real CardDAV server and stand-ins for Google Contacts and Salesmate with lifelike
-contacts, the web server and the worker, a connection of each of the first two with Salesmate, their first syncs, and a
-summary. Then it stays up."""
+"""The whole thing on one machine: a real CardDAV server and stand-ins for Google Contacts, Mailchimp and Salesmate with
+lifelike contacts, the web server and the worker, a connection of each of the first three with Salesmate, their first
+syncs, and a summary. Then it stays up."""
 
 import os
 import shutil
@@ -175,7 +175,7 @@ class Command(BaseCommand):
         self.say("Approved by demo; the worker carries it out.")
 
     def sum_up(self, connections: Sequence[Connection], seconds: float) -> None:
-        book, google = connections
+        book, google, mail = connections
         self.say(f"\nIn sync after {seconds:.0f} s")
         for connection in connections:
             connection.refresh_from_db()
@@ -184,22 +184,23 @@ class Command(BaseCommand):
                 self.say(fitting(line))
         for line in ("", *together_lines(book, google), calls_line(connections), history_line()):
             self.say(fitting(line))
-        for line in self.places(book, google):
+        for line in self.places(book, google, mail):
             self.say(line)
 
-    def places(self, book: Connection, google: Connection) -> list[str]:
+    def places(self, book: Connection, google: Connection, mail: Connection) -> list[str]:
         """Where to look, and what to try."""
         password = self.values["DEMO_PASSWORD"] if self.own_password else "(the one that you set)"
         dav = self.apps.dav
         return [
             "",
             f"Admin      {address()}/admin/   user {setting_up.USER}, password {password}",
-            *(f"           {address()}{page_of(connection)}   {connection}" for connection in (book, google)),
+            *(f"           {address()}{page_of(connection)}   {connection}" for connection in (book, google, mail)),
             f"CardDAV    {dav.at(dav.book)}   user {dav.user}, password {dav.password}",
             f"Google     {self.apps.google.url}/_sandbox/users/{GOOGLE_USER}/contacts",
+            f"Mailchimp  {self.apps.mailchimp.member('').rstrip('/')}",
             f"Salesmate  {self.apps.salesmate.url}/_sandbox/contacts",
             "",
-            *things_to_try(book, google, self.apps, place.short(self.folder / place.ENV)),
+            *things_to_try(book, google, mail, self.apps, place.short(self.folder / place.ENV)),
             "",
             "Ctrl-C stops everything; `make demo` goes on from here.",
         ]

@@ -11,9 +11,9 @@ CARD_TITLE, CRM_TITLE, GOOGLE_NOTE = OURS = ("Lighthouse keeper", "Ship chandler
 MOST = 60
 
 
-def things_to_try(book: Connection, google: Connection, apps: StandIns, env: str) -> list[str]:
-    """An edit in each of the three apps, and a deletion on either side of `google`, each of another contact; none where
-    there are too few. `env` is the path of the demo's settings."""
+def things_to_try(book: Connection, google: Connection, mail: Connection, apps: StandIns, env: str) -> list[str]:
+    """An edit in each of three apps, a deletion on either side of `google`, and an unsubscribe in `mail`, each of
+    another contact; none where there are too few. `env` is the path of the demo's settings."""
     cards, people = list(islice(editable(book, "title"), 2)), list(islice(editable(google, "biographies"), 5))
     seen = {right for _, right in cards}
     people = [pair for pair in people if pair[1] not in seen]
@@ -33,6 +33,20 @@ def things_to_try(book: Connection, google: Connection, apps: StandIns, env: str
         "PieSync Trash in Google. Salesmate reports no deletions: only a full reading finds them, daily or by --full.",
         f"  curl -X DELETE {apps.google.contact(GOOGLE_USER, people[1][0])}",
         f"  curl -X DELETE {crm(apps, people[2][1])} && {sync.strip()} --full '{google}'",
+        *unsubscribe_lines(mail, apps, sync),
+    ]
+
+
+def unsubscribe_lines(mail: Connection, apps: StandIns, sync: str) -> list[str]:
+    links = Link.objects.filter(connection=mail, state=Link.State.IN_SYNC).select_related("left").order_by("pk")
+    reader = next((link.left for link in links if link.left and link.left.values.get("status") == "subscribed"), None)
+    if reader is None:
+        return []
+    return [
+        "Unsubscribe somebody in Mailchimp: the contact in Salesmate gets the tag PieSync Unsubscribes. Take the tag",
+        "away there, and it stays away; nothing that is done in Salesmate ever subscribes anybody.",
+        f"  curl -X POST {apps.mailchimp.member(str(reader.values['email_address']))}/unsubscribe",
+        f"{sync} '{mail}'",
     ]
 
 

@@ -19,6 +19,7 @@ import environ
 from django.core.management.base import CommandError
 
 from sandbox.contacts import GoogleServer
+from sandbox.newsletter import MailchimpServer
 
 ENV = "env"
 CALLS_PER_HOUR = 100_000
@@ -41,6 +42,7 @@ CHOSEN = {
     "LOG_LEVEL": "INFO",
     "DEMO_SALESMATE_PORT": "8101",
     "DEMO_GOOGLE_PORT": "8102",
+    "DEMO_MAILCHIMP_PORT": "8103",
     "DEMO_CONTACTS": "400",
 }
 HEAD = """\
@@ -77,6 +79,7 @@ def environment(folder: Path, given: Mapping[str, str], env_file: Path) -> dict[
         "SALESMATE_CALLS_PER_HOUR": str(CALLS_PER_HOUR),
         **GoogleServer(folder, int(values["DEMO_GOOGLE_PORT"]), (), "").settings(),
         "GOOGLE_CONTACTS_CALLS_PER_HOUR": str(CALLS_PER_HOUR),
+        **MailchimpServer(folder, int(values["DEMO_MAILCHIMP_PORT"])).settings(),
         "ALLOW_PRIVATE_HOSTS": "true",
         "DEBUG": "false",
         "HTTPS": "false",
@@ -105,7 +108,7 @@ def _kept(before: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
 
 def _chosen(before: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     found = {name: own.get(name) or before.get(name) or default for name, default in CHOSEN.items()}
-    for name in ("PORT", "DEMO_SALESMATE_PORT", "DEMO_GOOGLE_PORT", "DEMO_CONTACTS"):
+    for name in ("PORT", "DEMO_SALESMATE_PORT", "DEMO_GOOGLE_PORT", "DEMO_MAILCHIMP_PORT", "DEMO_CONTACTS"):
         if not found[name].isascii() or not found[name].isdigit():
             raise CommandError(f"{name} must be a number.")
     return {name: value for name, value in found.items() if value != ""}

@@ -1,8 +1,9 @@
-"""What a person would click together first: a login, a client, three accounts, two connections. Made once; found again
+"""What a person would click together first: a login, a client, four accounts, three connections. Made once; found again
 later, also half done."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
@@ -17,13 +18,15 @@ CLIENT = "Harbour & Pine"
 
 @dataclass(frozen=True)
 class Login:
-    """How to get into an app, and the book in it. `secrets` is asked where the account is not there yet."""
+    """How to get into an app, and the book in it. `secrets` is asked where the account is not there yet; `options` are
+    those of its connection."""
 
     app: str
     label: str
     book: str
     settings: Mapping[str, str]
     secrets: Callable[[], Mapping[str, str]] = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: {"sync_deletions": "both"})
 
 
 def ensure_user(password: str) -> bool:
@@ -49,7 +52,7 @@ def ensure_connections(lefts: Sequence[Login], right: Login) -> list[Connection]
 def ensure_connection(client: Client, login: Login, left: Account, right: Account, right_book: str) -> Connection:
     connection = Connection.objects.filter(client=client, left_account=left, right_account=right).first()
     if connection is None:
-        connection = create(client, left, login.book, right, right_book)
+        connection = create(client, left, login, right, right_book)
     if connection.state == Connection.State.DRAFT:
         services.activate(connection, ACTOR)
     return connection
@@ -66,19 +69,19 @@ def ensure_account(client: Client, login: Login) -> Account:
     return account
 
 
-def create(client: Client, left: Account, left_book: str, right: Account, right_book: str) -> Connection:
-    """Both ways, deletions too; new contacts in Salesmate get its first active user as owner. Who has no last name
-    waits for a person: Salesmate wants one, and nobody chose what to put there."""
+def create(client: Client, left: Account, login: Login, right: Account, right_book: str) -> Connection:
+    """With the options of the login; new contacts in Salesmate get its first active user as owner. Who has no last
+    name waits for a person: Salesmate wants one, and nobody chose what to put there."""
     owner = next(one for one in services.owners_of(right) if one.active)
     return services.create_connection(
         client,
         ACTOR,
         name=f"{left.label} and {right.label}",
         left_account=left,
-        left_book=left_book,
+        left_book=login.book,
         right_account=right,
         right_book=right_book,
-        sync_deletions="both",
         interval=60,
         create_defaults={"right": {"owner": owner.id}},
+        **login.options,
     )

@@ -118,7 +118,7 @@ class CardDav:
         return self._found.books
 
     def fields(self, book: str) -> Sequence[Field]:
-        return fields.FIELDS
+        return fields.STANDARD
 
     def owners(self) -> Sequence[Owner]:
         return []

@@ -258,7 +258,7 @@ BOUND: Mapping[str, Bound] = {
         Bound(Field("uid", "UID", FieldType.TEXT, "uid", writable=False), read_uid, keep_uid),
     )
 }
-FIELDS: tuple[Field, ...] = tuple(bound.field for bound in BOUND.values())
+STANDARD: tuple[Field, ...] = tuple(bound.field for bound in BOUND.values())
 
 
 def read(card: Card, names: Sequence[str] = ()) -> Values:

@@ -104,6 +104,16 @@ def of_merge_field(one: Mapping[str, Any]) -> list[Field]:
     ]
 
 
+NEW_AUDIENCE: Final = (
+    {"tag": "FNAME", "name": "First Name", "type": "text"},
+    {"tag": "LNAME", "name": "Last Name", "type": "text"},
+    {"tag": "ADDRESS", "name": "Address", "type": "address"},
+    {"tag": "PHONE", "name": "Phone Number", "type": "phone"},
+    {"tag": "BIRTHDAY", "name": "Birthday", "type": "birthday"},
+)
+"""The merge fields that Mailchimp gives a new audience; people add others, and take these away."""
+STANDARD: Final = tuple(schema(NEW_AUDIENCE))
+
 # Reading
 
 
