@@ -141,8 +141,7 @@ def queue_what_is_due(now: datetime) -> int:
         if pk in waiting or (state == Connection.State.PAUSED and not in_flight(pk)):
             continue
         queued += claim(pk, was, now)
-    for webhook_id in webhooks.survey(now):
-        async_task(TEND, webhook_id, group="webhooks")
+    queue_webhooks(now)
     forget_old(now)
     if cache.add("syncer.tidied", True, 3600):
         tidy(now)
@@ -151,6 +150,11 @@ def queue_what_is_due(now: datetime) -> int:
         webhooks.forget_deliveries(now)
     checkpoint.hourly(now)
     return queued
+
+
+def queue_webhooks(now: datetime) -> None:
+    for webhook_id in webhooks.survey(now):
+        async_task(TEND, webhook_id, group="webhooks")
 
 
 def tend_webhook(webhook_id: int) -> str:

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http.response import HttpResponseBase
+
+if TYPE_CHECKING:
+    from connections.admin.chart import Chart
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Panel:
     links: Sequence[Go] = ()
     tables: Sequence[Table] = field(default=())
     note: str = ""
+    chart: "Chart | None" = None
 
     @property
     def said(self) -> list[tuple[str, Any]]:

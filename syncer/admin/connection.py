@@ -12,7 +12,9 @@ from connections.admin.connection import ConnectionAdmin
 from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
 from connections.roles import Right
+from portal.clock import SYSTEM
 from syncer import evidence, services
+from syncer.admin.days import chart_of
 from syncer.attention import attention, by_state, open_holds, open_plan
 from syncer.models import Book, Hold, Link, SyncLog, SyncRun
 from syncer.webhooks import problems
@@ -69,7 +71,7 @@ class RunningConnectionAdmin(ConnectionAdmin):
         run = SyncRun.objects.filter(connection=obj, status__in=["queued", "running"]).first()
         facts += [("Now", run_words(run))] if run is not None else []
         said = [*attention(obj), *problems(Book.objects.filter(sides__connection=obj))]
-        return Panel(facts, said, [*self.links(obj), *self.more(obj)])
+        return Panel(facts, said, [*self.links(obj), *self.more(obj)], chart=chart_of(obj, SYSTEM.now()))
 
     def next_run(self, obj: Connection) -> Any:
         if obj.state != Connection.State.ACTIVE:
