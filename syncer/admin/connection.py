@@ -18,7 +18,8 @@ from portal.clock import SYSTEM
 from syncer import evidence, services
 from syncer.activity import KINDS, days
 from syncer.attention import attention, by_state, open_holds, open_plan
-from syncer.models import Hold, Link, SyncLog, SyncRun
+from syncer.models import Book, Hold, Link, SyncLog, SyncRun
+from syncer.webhooks import problems
 
 
 @admin.register(Connection)
@@ -71,7 +72,8 @@ class RunningConnectionAdmin(ConnectionAdmin):
         ]
         run = SyncRun.objects.filter(connection=obj, status__in=["queued", "running"]).first()
         facts += [("Now", run_words(run))] if run is not None else []
-        return Panel(facts, attention(obj), [*self.links(obj), *self.more(obj)], chart=chart_of(obj, SYSTEM.now()))
+        said = [*attention(obj), *problems(Book.objects.filter(sides__connection=obj))]
+        return Panel(facts, said, [*self.links(obj), *self.more(obj)], chart=chart_of(obj, SYSTEM.now()))
 
     def next_run(self, obj: Connection) -> Any:
         if obj.state != Connection.State.ACTIVE:

@@ -77,8 +77,8 @@ class SyncRun(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["connection", "-id"], name="run_connection"),
-            models.Index(fields=["connection", "finished"], name="run_finished"),
             models.Index(fields=["status"], name="run_status"),
+            models.Index(fields=["connection", "-finished"], name="run_finished"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(
