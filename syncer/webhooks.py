@@ -56,9 +56,8 @@ def survey(now: datetime) -> list[int]:
     again = {"attempts": 0, "problem": "", "attempt_at": now}
     unused = Webhook.objects.exclude(state=State.LEAVING).exclude(book__in=wanted, portal=portal)
     unused.update(state=State.LEAVING, **again)
-    back = Webhook.objects.filter(state=State.LEAVING, book__in=wanted, portal=portal)
-    back.exclude(remote_id="").update(state=State.LISTENING, attempts=0, problem="", attempt_at=None)
-    back.filter(remote_id="").update(state=State.WANTED, **again)
+    # The app may have removed it already: it is made anew, which replaces what is left.
+    Webhook.objects.filter(state=State.LEAVING, book__in=wanted, portal=portal).update(state=State.WANTED, **again)
     # Nobody but a person gets such an account to work again; then its webhooks are due at once.
     asleep = Q(book__account__status=Account.Status.NEEDS_AUTHORIZATION)
     due = Webhook.objects.filter(attempt_at__lte=now).exclude(asleep)
@@ -170,6 +169,18 @@ def words(book: Book) -> list[tuple[str, object]]:
         said.append(("Last heard from the app", webhook.heard_at or "never"))
         said.append(("Calls of the app that counted", webhook.heard_count))
     return said
+
+
+def of_account(account: Account) -> list[tuple[str, object]]:
+    """The same in a line, for the page of an account."""
+    if listener_class(account.app) is None:
+        return []
+    why_not = public_address()[1]
+    if why_not != "":
+        return [("Webhooks", f"none. {why_not} Changes are noticed at the next interval.")]
+    states = Webhook.objects.filter(book__account=account).order_by("pk").values_list("book__name", "state")
+    said = [f"{name}: {State(state).label.lower()}" for name, state in states]
+    return [("Webhooks", ", ".join(said) or "none yet: no connection of this account is active")]
 
 
 def problems(books: QuerySet[Book]) -> list[str]:

@@ -7,11 +7,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from django.contrib.auth.models import User
 from django.forms.models import model_to_dict
 from django.test import Client as Browser
 from django_q.models import OrmQ
 
 from connections import services
+from connections.admin.base import page_of
 from connections.models import Account, Connection, Membership
 from portal.clock import SYSTEM
 from sandbox.mailchimp.calling import AtOnce
@@ -230,6 +232,43 @@ def test_an_answer_that_was_lost_leaves_one_webhook(found: Floor, synced: Connec
     assert tend_all(found) == ["made"]
     assert len(hooks(found)) == 1
     assert call(found) == 200
+
+
+def test_wanted_again_while_its_removal_broke_off_it_is_made_anew(found: Floor, synced: Connection) -> None:
+    listening(found)
+    mailchimp = Account.objects.filter(app="mailchimp")
+    mailchimp.update(status=Account.Status.DISABLED)
+    found.sides["mailchimp"].app.fault("drop_after", "DELETE", "/webhooks")
+    assert (tend_all(found), hooks(found)) == (["failed"], [])
+    (problem,) = webhooks.problems(Book.objects.all())
+    assert "cannot be removed" in problem
+    mailchimp.update(status=Account.Status.CONNECTED)
+    assert (tend_all(found), len(hooks(found))) == (["made"], 1)
+    assert (call(found), woken()) == (200, True)
+
+
+def test_the_pages_say_how_it_stands_and_show_no_secret(found: Floor, synced: Connection, settings: Any) -> None:
+    administrator = Browser()
+    administrator.force_login(User.objects.create_superuser("anna"))
+    book = Book.objects.get(remote_id=LIST)
+    pages = [page_of(book), page_of(book.account)]
+    assert all("no app can call" not in text for text in shown(administrator, pages))
+    webhook = listening(found)
+    assert call(found) == 200
+    for text in shown(administrator, pages):
+        assert "listening" in text.lower()
+        assert not [secret for secret in webhooks.secret_of(webhook).values() if secret in text]
+    assert "Calls of the app that counted" in shown(administrator, pages)[0]
+    Webhook.objects.update(problem="The app is busy.")
+    texts = shown(administrator, [*pages, page_of(synced)])
+    assert ["The app is busy." in text for text in texts] == [True] * 3
+    settings.PORTAL_URL = ""
+    assert "PORTAL_URL is not set" in shown(administrator, pages)[1]
+    assert "Webhook" not in shown(administrator, [page_of(synced.right_account)])[0]
+
+
+def shown(browser: Browser, pages: list[str]) -> list[str]:
+    return [browser.get(page).content.decode() for page in pages]
 
 
 # Calls
