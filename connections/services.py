@@ -34,6 +34,7 @@ from connections.validation import (
     activation_problems,
     limit_problems,
     mapping_problems,
+    read_only_problems,
     rule_problems,
     setting_problems,
     status_problems,
@@ -406,6 +407,7 @@ def check_connection(connection: Connection) -> None:
         problems["interval"] = "At least 60 seconds."
     for text in limit_problems(connection.limits):
         problems["limits"] = text
+    problems |= read_only_problems(connection)
     if problem := unsubscribe_problem(connection):
         problems["sync_unsubscribes"] = problem
     if connection.state != Connection.State.DRAFT:

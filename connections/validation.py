@@ -216,6 +216,27 @@ def unsubscribe_problem(connection: Connection) -> str:
     return "" if tagged.capabilities.tags else f"{tagged.label} has no tags to set. Switch that option off."
 
 
+def read_only_problems(connection: Connection) -> dict[str, str]:
+    """By setting: what would write to an app that can only be read."""
+    problems: dict[str, str] = {}
+    for side in SIDES:
+        slug = connection.account(side).app
+        if slug not in CONNECTORS or not connector_class(slug).app.capabilities.read_only:
+            continue
+        label, away = connector_class(slug).app.label, f"to_{other(side)}"
+        if connection.direction != away:
+            problems["direction"] = (
+                f"{label} can only be read. Let the connection go from it one way, to the {other(side)}."
+            )
+        if connection.sync_deletions not in ("off", away):
+            problems["sync_deletions"] = f"{label} can only be read: no tag can be set there. Choose {away} or off."
+        if connection.sync_unsubscribes not in ("off", away):
+            problems["sync_unsubscribes"] = (
+                f"{label} can only be read: no tag can be set there. Switch that option off."
+            )
+    return problems
+
+
 def status_problems(connection: Connection, side: SideName) -> list[str]:
     """The status of new members is a person's choice: nothing is assumed of people who never asked for anything."""
     app = connector_class(connection.account(side).app).app

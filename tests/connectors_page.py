@@ -50,14 +50,18 @@ def connected_by(app: App) -> str:
 
 QUESTIONS: tuple[tuple[str, Callable[[App], str]], ...] = (
     ("Connected by", connected_by),
+    ("Can be written", lambda app: yes(not app.capabilities.read_only)),
     ("Tells what changed", lambda app: yes(app.capabilities.delta)),
     ("Tells what was deleted", lambda app: yes(app.capabilities.tombstones) if app.capabilities.delta else NO),
     ("Tells who unsubscribed", lambda app: yes(app.capabilities.unsubscribes)),
     ("Refuses a write over somebody's edit", lambda app: yes(app.capabilities.conditional_update)),
     ("Tags (or labels)", lambda app: yes(app.capabilities.tags)),
     ("Owners", lambda app: yes(app.capabilities.owners)),
-    ("A new contact of ours is known again", lambda app: CREATES[app.capabilities.create]),
-    ("Contacts in one write", lambda app: str(app.capabilities.write_batch)),
+    (
+        "A new contact of ours is known again",
+        lambda app: NO if app.capabilities.read_only else CREATES[app.capabilities.create],
+    ),
+    ("Contacts in one write", lambda app: NO if app.capabilities.read_only else str(app.capabilities.write_batch)),
     ("Calls an hour", lambda app: str(app.capabilities.calls_per_hour or "no limit of ours")),
 )
 

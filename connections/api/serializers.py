@@ -52,6 +52,9 @@ class CapabilitiesBody(Body):
     tags = serializers.BooleanField(read_only=True)
     tombstones = serializers.BooleanField(read_only=True, help_text="It reports deletions itself.")
     delta = serializers.BooleanField(read_only=True, help_text="It reports what changed since.")
+    one_way = serializers.BooleanField(
+        read_only=True, source="read_only", help_text="It can only be read: connections go from it one way."
+    )
 
 
 class AppBody(Body):
@@ -71,7 +74,11 @@ class AccountBody(Body):
     app = Text(max_length=40)
     label = Text(max_length=200, trim_whitespace=True)  # type: ignore[assignment]
     settings = Texts()
-    credentials = Texts(write_only=True, help_text="Go in, and never come out. One that is left out, or empty, stays.")
+    credentials = Texts(
+        child=Text(allow_blank=True, max_length=900_000),
+        write_only=True,
+        help_text="Go in, and never come out. One that is left out, or empty, stays.",
+    )
     api_share = Number(
         min_value=1, max_value=100, required=False, help_text="Percent of the app's hourly calls that we may use."
     )

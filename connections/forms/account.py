@@ -1,8 +1,10 @@
 """The form of a client and that of an account: exactly the inputs that the app asks for, in its order and words."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any, ClassVar
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from connections import scope
@@ -11,6 +13,7 @@ from connections.models import Account, Client, Credential
 from connections.secrets import SecretUnreadable
 from syncer.connectors.base import App, Input
 
+LARGEST_FILE = 20_000_000
 KEEP = "Set. Leave empty to keep it."
 
 
@@ -101,8 +104,45 @@ def text_input(one: Input, initial: str) -> forms.CharField:
     )
 
 
-def secret_input(one: Input, stored: bool) -> forms.CharField:
+class UploadedText(forms.FileField):
+    """The text of a file; "" where none was chosen. Write-only, as all that is encrypted."""
+
+    def clean(self, data: Any, initial: Any = None) -> str:
+        file = super().clean(data, initial)
+        if not file:
+            return ""
+        if file.size > LARGEST_FILE:
+            raise ValidationError(
+                f"The file is too large: at most {LARGEST_FILE // 1_000_000} MB. Split it into several."
+            )
+        return text_of(file.read())
+
+
+def text_of(data: bytes) -> str:
+    """UTF-8, or UTF-16 with its mark. Nothing is guessed: a wrong guess would write wrong names into the other app."""
+    encoding = "utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        name = encoding.removesuffix("-sig").upper()
+        raise ValidationError(
+            f"Line {line} is not {name}. Save the file as UTF-8 (in Excel: CSV UTF-8) and choose it again."
+        ) from error
+
+
+def secret_input(one: Input, stored: bool) -> forms.Field:
     """Write-only: never filled in, not even after an error."""
+    if one.upload:
+        return UploadedText(
+            label=one.label,
+            help_text=f"Stored. Choose a newer one to replace it. {one.help}" if stored else one.help,
+            required=one.required and not stored,
+            error_messages={
+                "required": f"{one.label} is missing. {one.help}".strip(),
+                "empty": "The file is empty. Its first line has to name the columns.",
+            },
+        )
     attributes = {"class": "vTextField", "autocomplete": "new-password"}
     return forms.CharField(
         label=one.label,

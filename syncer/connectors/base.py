@@ -88,13 +88,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Input:
-    """One thing that a person types to connect an account, in the app's own words and order."""
+    """One thing that a person types to connect an account, in the app's own words and order; `upload`: the text of a
+    file that they choose."""
 
     name: str
     label: str
     help: str = ""
     secret: bool = False
     required: bool = True
+    upload: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Capabilities:
     read_batch: int = 1
     write_batch: int = 1
     calls_per_hour: int | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True)

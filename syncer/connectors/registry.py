@@ -11,6 +11,7 @@ from syncer.connectors.base import Account, App, Connector, Listens, Meter
 
 CONNECTORS = {
     "carddav": "syncer.connectors.carddav.connector.CardDav",
+    "csv_file": "syncer.connectors.csv_file.connector.CsvFile",
     "google_contacts": "syncer.connectors.google_contacts.connector.GoogleContacts",
     "mailchimp": "syncer.connectors.mailchimp.connector.Mailchimp",
     "salesmate": "syncer.connectors.salesmate.connector.Salesmate",

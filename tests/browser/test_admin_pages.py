@@ -142,7 +142,7 @@ def sample(acme: Office) -> list[str]:
     for model, row in done.items():
         found += [page_of(model), page_of(model, row)]
     found += [page_of("syncer/hold", Hold.objects.get(kind=Hold.Kind.CREATE_UNKNOWN))]
-    found += [f"/admin/connections/account/add/?app={app}" for app in ("salesmate", "carddav")]
+    found += [f"/admin/connections/account/add/?app={app}" for app in ("salesmate", "carddav", "csv_file")]
     found += [page_of("connections/account", connection.left_account)]
     found += [f"/admin/connections/connection/add/?left_account={left}&right_account={right}"]
     found += [f"/admin/connections/fieldmapping/add/?connection={connection.pk}"]

@@ -189,7 +189,9 @@ def said(error: BaseException | None) -> str:
     return " ".join(texts)
 
 
-class ConnectorSuite:
+class ReadingSuite:
+    """What an app can be asked; all of it for an app that is only read."""
+
     @pytest.fixture
     def bench(self) -> Iterator[Harness]:
         raise NotImplementedError
@@ -323,6 +325,8 @@ class ConnectorSuite:
         assert bench.value(found[0], "family") == "Lovelace"
         assert list(connector.find(bench.book, "nobody@example.com", fields=bench.fields())) == []
 
+
+class ConnectorSuite(ReadingSuite):
     # Writing
 
     @pytest.mark.proves("E6 batches")

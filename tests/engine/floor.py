@@ -3,6 +3,8 @@
 A side speaks of contacts in words that every app has: `given`, `family`, `email`, `mobile`, `tags`.
 """
 
+import csv
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -260,6 +262,38 @@ def of_card(text: str) -> Person:
 
 
 @dataclass
+class CsvSide(Side):
+    """A list of people; what they do is seen with the next upload."""
+
+    rows: dict[str, Person] = field(default_factory=dict)
+    slug = "csv_file"
+    settings = {"name": "Press list", "full": "yes"}
+
+    @property
+    def keys(self) -> Mapping[str, str]:  # type: ignore[override]
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow(["id", "First Name", "Last Name", "E-mail Address", "Mobile Phone", "Labels"])
+        for number, row in self.rows.items():
+            writer.writerow(
+                [number, *(row[word] for word in ("given", "family", "email", "mobile")), "; ".join(row["tags"])]
+            )
+        return {"contents": out.getvalue()}
+
+    def creates(self, someone: Person) -> None:
+        self.rows[str(len(self.rows) + 1)] = someone
+
+    def edits(self, who: str, /, **values: Any) -> None:
+        next(row for row in self.rows.values() if row["email"] == who).update(values)
+
+    def people(self) -> list[Person]:
+        return list(self.rows.values())
+
+    def calls(self) -> list[str]:
+        return []
+
+
+@dataclass
 class Floor:
     sides: Mapping[str, Any]
     accounts: Mapping[str, Account]
@@ -324,6 +358,8 @@ def floor(folder: Path, *apps: str, line: Callable[[Wsgi], Wsgi] = lambda app: a
             mailchimp = MailchimpApp(clock)
             urls["MAILCHIMP_URL"] = served(stack.enter_context(mailchimp_as_described(mailchimp)))
             sides["mailchimp"] = MailchimpSide(mailchimp)
+        if "csv_file" in apps:
+            sides["csv_file"] = CsvSide()
         if "carddav" in apps:
             radicale = stack.enter_context(Radicale(folder))
             sides["carddav"] = CardDavSide(radicale, served(forwarding(radicale.url)))
