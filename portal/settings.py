@@ -262,6 +262,8 @@ MAILCHIMP_TOKEN_URL = env.str("MAILCHIMP_TOKEN_URL", "https://login.mailchimp.co
 MAILCHIMP_METADATA_URL = env.str("MAILCHIMP_METADATA_URL", "https://login.mailchimp.com/oauth2/metadata")
 MAILCHIMP_CLIENT_ID = env.str("MAILCHIMP_CLIENT_ID", "")
 MAILCHIMP_CLIENT_SECRET = env.str("MAILCHIMP_CLIENT_SECRET", "")
+# Where apps reach this portal from outside, for their webhooks.
+PORTAL_URL = env.str("PORTAL_URL", "")
 ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", False)
 
 # /metrics is not there unless one of these is set; a token that is set is always asked for.

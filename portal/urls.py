@@ -7,6 +7,7 @@ from connections.admin.callback import oauth_callback
 from connections.api.nothing import NothingView
 from connections.api.throttling import per_address
 from portal import metrics, views
+from syncer.hearing import hook
 
 handler500 = views.server_error
 
@@ -18,6 +19,7 @@ urlpatterns = [
     path("api/docs/", per_address(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
     re_path("^api/", NothingView.as_view()),
     path("oauth/callback/", oauth_callback, name="oauth_callback"),
+    path("hooks/<slug:app>/<slug:secret>/", hook, name="hook"),
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("metrics", metrics.metrics),

@@ -24,15 +24,17 @@ from connections.oauth import forget_authorizations
 from connections.secrets import SecretUnreadable
 from connections.services import Refused, checked, connector_of
 from portal.clock import SYSTEM, Clock
-from syncer import context, counters
+from syncer import context, counters, webhooks
 from syncer.audit import checkpoint
 from syncer.connectors.registry import calls_per_hour
 from syncer.engine.run import Outcome, Worker, run_slice
 from syncer.engine.tidy import tidy
-from syncer.models import Heartbeat, SyncRun
+from syncer.models import Book, Heartbeat, SyncRun
+from syncer.models.webhook import QUIET
 from syncer.rates import forget_old
 
 log = logging.getLogger(__name__)
+TEND = "syncer.tasks.tend_webhook"
 RUN = "syncer.tasks.run_connection"
 SOON = timedelta(seconds=15)
 """What falls due before the next tick is nearer than this one is taken now: an interval of a minute stays one."""
@@ -111,9 +113,16 @@ def schedule_next(connection_id: int, outcome: Outcome, began: datetime, worker:
         again = outcome.again_at or max(now, began + timedelta(seconds=connection.interval))
         if connection.runs.filter(status=SyncRun.Status.QUEUED).exists():
             again = min(again, now + SAFETY)
+        if outcome.status in ("done", "partial", "quiet") and called_meanwhile(connection):
+            again = min(again, now + QUIET)
         Connection.objects.filter(pk=connection_id).update(next_run_at=again)
         if outcome.again_at is not None and again <= now:
             enqueue(connection_id)
+
+
+def called_meanwhile(connection: Connection) -> bool:
+    """Whether an app said that a book changed after this run had read it."""
+    return Book.objects.filter(sides__connection=connection, pull_wanted=True).exists()
 
 
 def tick() -> int:
@@ -132,13 +141,28 @@ def queue_what_is_due(now: datetime) -> int:
         if pk in waiting or (state == Connection.State.PAUSED and not in_flight(pk)):
             continue
         queued += claim(pk, was, now)
+    queue_webhooks(now)
     forget_old(now)
     if cache.add("syncer.tidied", True, 3600):
         tidy(now)
         forget_answers(now)
         forget_authorizations(now)
+        webhooks.forget_deliveries(now)
     checkpoint.hourly(now)
     return queued
+
+
+def queue_webhooks(now: datetime) -> None:
+    for webhook_id in webhooks.survey(now):
+        async_task(TEND, webhook_id, group="webhooks")
+
+
+def tend_webhook(webhook_id: int) -> str:
+    """Make or remove a webhook; twice does it once."""
+    worker = this_worker()
+    with at_work(worker):
+        status = webhooks.tend(webhook_id, worker.clock)
+    return status
 
 
 def claim(connection_id: int, was: datetime | None, now: datetime) -> bool:

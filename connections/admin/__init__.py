@@ -1,4 +1,5 @@
-"""The pages of the configuration. The connection's own is registered by syncer/admin, which adds how it runs."""
+"""The pages of the configuration. Those of connections and accounts are registered by syncer/admin, which adds how they
+run."""
 
 from connections.admin import account, client, key, mapping, rule
 

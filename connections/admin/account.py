@@ -34,7 +34,6 @@ class AppFilter(admin.SimpleListFilter):
         return queryset.filter(app=self.value()) if self.value() is not None else queryset
 
 
-@admin.register(Account)
 class AccountAdmin(ServiceAdmin):
     list_display = ["label", "client", "app_name", "status", "status_text", "checked_at"]
     list_filter = [ClientFilter, AppFilter, "status"]

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
+from connections.admin.chart import Chart
+
 
 @dataclass(frozen=True)
 class Button:
@@ -47,6 +49,7 @@ class Panel:
     problems: Sequence[str] = ()
     links: Sequence[Go] = ()
     tables: Sequence[Table] = field(default=())
+    chart: Chart | None = None
     note: str = ""
 
     @property

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from portal.clock import Clock
 from sandbox.exchange import Answer, Seen, Start
-from sandbox.mailchimp import calls, keeping, shown, side_door
+from sandbox.mailchimp import calls, hooks, keeping, shown, side_door
 from sandbox.mailchimp.answers import BAD_KEY, BUSY, NO_JSON, NO_KEY, NOT_FOUND, Failure
 from sandbox.mailchimp.audience import Audience
 from sandbox.mailchimp.levers import AFTER, BEFORE, Fault, Levers
@@ -52,6 +52,8 @@ class MailchimpApp:
         self.dc = api_key.rpartition("-")[2]
         named = audiences or {"a36b032126": "Newsletter"}
         self.audiences = {id: Audience(id, name, clock, self.levers, seed) for id, name in named.items()}
+        for audience in self.audiences.values():
+            audience.heard = hooks.teller(audience, clock)
         self.oauth = OAuthServer(
             clock,
             client_id=client_id,

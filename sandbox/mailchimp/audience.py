@@ -21,6 +21,7 @@ from sandbox.mailchimp.answers import (
     invalid,
     many_lists,
 )
+from sandbox.mailchimp.calling import Caller
 from sandbox.mailchimp.levers import Levers
 
 ADDRESS: Final = re.compile(r"[^@\s,;:<>()\[\]\"]+@(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
@@ -64,6 +65,7 @@ class Audience:
         self.forgotten: set[str] = set()
         self.hooks: dict[str, dict[str, Any]] = {}
         self.heard: Callable[[str, str, Mapping[str, Any]], None] = lambda event, source, told: None
+        self.calls = Caller()
         self._tags: dict[str, int] = {}
         self._chance = random.Random(f"{seed}:{id}")
         self._web = 400_000_000 + self._chance.randrange(10**6)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sandbox.mailchimp import merging, shown
+from sandbox.mailchimp import hooks, merging, shown
 from sandbox.mailchimp.answers import NOT_FOUND, Failure, invalid
 from sandbox.mailchimp.audience import PATCHABLE, WRITABLE, Audience, Member
 from sandbox.mailchimp.merging import TAG, TYPES
@@ -258,4 +258,8 @@ ROUTES: Final[tuple[tuple[str, str, Act], ...]] = (
     ("PATCH", "merge-fields/(?P<key>[0-9]+)", patch_field),
     ("DELETE", "merge-fields/(?P<key>[0-9]+)", delete_field),
     ("GET", "interest-categories", interest_categories),
+    ("GET", "webhooks", hooks.listing),
+    ("POST", "webhooks", hooks.add),
+    ("GET", "webhooks/(?P<key>[0-9a-z]+)", hooks.get),
+    ("DELETE", "webhooks/(?P<key>[0-9a-z]+)", hooks.remove),
 )

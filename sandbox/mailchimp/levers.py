@@ -25,7 +25,7 @@ class Levers:
     asks for no status? `since_inclusive`: does since_last_changed show what changed in that very second? `contact_ids`:
     does a member answer to its contact_id? `batch_unarchives`: does a batch that does not update bring an archived
     member back? `batch_needs_status`: does it refuse an update without a status? `fake`: addresses that look so.
-    `busy_lists`: addresses that signed up to too many lists."""
+    `busy_lists`: addresses that signed up to too many lists. `signed`: are the deliveries of new webhooks?"""
 
     connections: int = 10
     archived_listed: bool = False
@@ -34,6 +34,7 @@ class Levers:
     batch_unarchives: bool = True
     batch_needs_status: bool = False
     fake: set[str] = field(default_factory=lambda: {"foo@example.com"})
+    signed: bool = True
     busy_lists: set[str] = field(default_factory=set)
 
 

@@ -1,5 +1,5 @@
-"""The pages of what was done, read only, and the connection's own page with its buttons."""
+"""The pages of what was done, read only, and the pages of a connection and an account with how they run."""
 
-from syncer.admin import book, connection, hold, link, log, run
+from syncer.admin import account, book, connection, hold, link, log, run
 
-__all__ = ["book", "connection", "hold", "link", "log", "run"]
+__all__ = ["account", "book", "connection", "hold", "link", "log", "run"]

@@ -11,6 +11,7 @@ from syncer.admin.base import ReadOnlyAdmin
 from syncer.admin.values import Books, as_code
 from syncer.engine.setup import fields_from
 from syncer.models import Book, Link, Record
+from syncer.webhooks import problems, words
 
 
 @admin.register(Book)
@@ -41,6 +42,7 @@ class BookAdmin(ReadOnlyAdmin):
             ("Contacts", ", ".join(labels) if labels else "none read yet"),
             ("Last read", obj.pulled_at or "never"),
             ("Last read completely", obj.complete_at or "never"),
+            *words(obj),
         ]
         sides = obj.sides.select_related("connection")
         links = [
@@ -53,7 +55,8 @@ class BookAdmin(ReadOnlyAdmin):
         table = Table(
             "Fields of the app", ["Field", "Name", "Type", "Read"], rows, "The fields have not been read yet."
         )
-        return Panel(facts, [obj.problem] if obj.problem != "" else [], links, [table])
+        said = [obj.problem] if obj.problem != "" else []
+        return Panel(facts, [*said, *problems(Book.objects.filter(pk=obj.pk))], links, [table])
 
 
 @admin.register(Record)

@@ -1,6 +1,7 @@
 """The page of a connection: what is set up (connections/admin/connection.py), how it runs, and the buttons for that."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -8,13 +9,17 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from connections import scope
 from connections.admin.base import actor, list_of, page_of
+from connections.admin.chart import Bar, Chart
 from connections.admin.connection import ConnectionAdmin
 from connections.admin.panel import Button, Go, Panel
 from connections.models import Connection
 from connections.roles import Right
+from portal.clock import SYSTEM
 from syncer import evidence, services
+from syncer.activity import KINDS, days
 from syncer.attention import attention, by_state, open_holds, open_plan
-from syncer.models import Hold, Link, SyncLog, SyncRun
+from syncer.models import Book, Hold, Link, SyncLog, SyncRun
+from syncer.webhooks import problems
 
 
 @admin.register(Connection)
@@ -67,7 +72,8 @@ class RunningConnectionAdmin(ConnectionAdmin):
         ]
         run = SyncRun.objects.filter(connection=obj, status__in=["queued", "running"]).first()
         facts += [("Now", run_words(run))] if run is not None else []
-        return Panel(facts, attention(obj), [*self.links(obj), *self.more(obj)])
+        said = [*attention(obj), *problems(Book.objects.filter(sides__connection=obj))]
+        return Panel(facts, said, [*self.links(obj), *self.more(obj)], chart=chart_of(obj, SYSTEM.now()))
 
     def next_run(self, obj: Connection) -> Any:
         if obj.state != Connection.State.ACTIVE:
@@ -90,6 +96,14 @@ class RunningConnectionAdmin(ConnectionAdmin):
         ]
         plan = open_plan(obj)
         return ([Go("The plan that waits", page_of(plan))] if plan is not None else []) + found
+
+
+def chart_of(connection: Connection, now: datetime) -> Chart | None:
+    """What was done day by day; none of a draft, which does nothing."""
+    if connection.state == Connection.State.DRAFT:
+        return None
+    bars = [Bar(f"{day.date:%-d %b}", [day.counts[kind] for kind in KINDS]) for day in days(connection, now)]
+    return Chart("Changes of the last 14 days (UTC)", list(KINDS), bars, "Nothing was changed in the last 14 days.")
 
 
 def run_words(run: SyncRun) -> str:

@@ -114,6 +114,7 @@ class Capabilities:
     tags: bool = False
     owners: bool = False
     unsubscribes: bool = False
+    webhooks: bool = False
     read_batch: int = 1
     write_batch: int = 1
     calls_per_hour: int | None = None
@@ -362,6 +363,47 @@ class Connector(Protocol):
 
     def write(self, book: str, writes: Sequence[Write]) -> Iterator[WriteResult]:
         """Exactly one result per write, in order. A batch that stops early leaves the rest unknown."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A webhook as the app made it. `secret` signs its deliveries; empty where the app signs none."""
+
+    id: str
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one delivery says: which book something happened in, and a text that is the same when the app delivers it
+    again. Nothing else of a delivery is believed, and nothing is kept."""
+
+    book: str
+    key: str = field(repr=False)
+
+
+class NotFromApp(Exception):
+    """A delivery that this app did not send, or not in this form. The text holds nothing of it. `forged`: it reads as
+    the app's own and its signature is missing, wrong or too old."""
+
+    def __init__(self, message: str, forged: bool = False) -> None:
+        super().__init__(message)
+        self.forged = forged
+
+
+class Listens(Protocol):
+    """What the connector of an app with the capability `webhooks` can do besides."""
+
+    def listen(self, book: str, url: str) -> Hook:
+        """Let the app call this address when somebody changes the book; our own writes do not count. One that is left
+        from an earlier try at the same address is replaced. The app may ask the address before it answers."""
+
+    def stop_listening(self, book: str, hook_id: str) -> None:
+        """Already gone is fine."""
+
+    @staticmethod
+    def heard(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> Heard:
+        """Pure. `headers` by names in small letters, `body` as it came, `secret` of the Hook. Raises NotFromApp."""
 
 
 class Meter(Protocol):

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, cast
 
 from django.conf import settings
 
-from syncer.connectors.base import Account, App, Connector, Meter
+from syncer.connectors.base import Account, App, Connector, Listens, Meter
 
 CONNECTORS = {
     "carddav": "syncer.connectors.carddav.connector.CardDav",
@@ -37,6 +37,12 @@ def connector_class(slug: str) -> ConnectorClass:
     module, _, name = CONNECTORS[slug].rpartition(".")
     found: ConnectorClass = getattr(import_module(module), name)
     return found
+
+
+def listener_class(slug: str) -> type[Listens] | None:
+    """None for an app that is not known, or that calls nobody."""
+    found = connector_class(slug) if slug in CONNECTORS else None
+    return cast(type[Listens], found) if found is not None and found.app.capabilities.webhooks else None
 
 
 def apps() -> list[App]:

@@ -7,6 +7,7 @@ from syncer.models.lease import AccountLease, ApiUsage, Heartbeat
 from syncer.models.link import Link, Side
 from syncer.models.log import LogChain, LogCheckpoint, SyncLog
 from syncer.models.run import Cancellation, Change, SyncRun
+from syncer.models.webhook import Delivery, Webhook, WebhookSecret
 
 __all__ = [
     "AccountLease",
@@ -15,6 +16,7 @@ __all__ = [
     "Cancellation",
     "Change",
     "Counter",
+    "Delivery",
     "Heartbeat",
     "Hold",
     "Link",
@@ -25,4 +27,6 @@ __all__ = [
     "Side",
     "SyncLog",
     "SyncRun",
+    "Webhook",
+    "WebhookSecret",
 ]

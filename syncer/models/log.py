@@ -45,6 +45,8 @@ class Kind(models.TextChoices):
     BOOK_CHANGED = "book.changed", "Book changed"
     BOOK_EMPTIED = "book.emptied", "Book lists no contacts"
     BOOK_CURSOR_EXPIRED = "book.cursor_expired", "Cursor expired"
+    BOOK_WEBHOOK_MADE = "book.webhook_made", "Webhook made"
+    BOOK_WEBHOOK_REMOVED = "book.webhook_removed", "Webhook removed"
     ACCESS_ADDED = "access.added", "Person added"
     ACCESS_CHANGED = "access.changed", "Person changed"
     ACCESS_DEACTIVATED = "access.deactivated", "Person deactivated"

@@ -78,6 +78,7 @@ class SyncRun(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["connection", "-id"], name="run_connection"),
             models.Index(fields=["status"], name="run_status"),
+            models.Index(fields=["connection", "-finished"], name="run_finished"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -35,6 +35,7 @@ from syncer.connectors.base import ConnectorError
 from syncer.engine.run import OPEN_PLAN
 from syncer.models import SyncRun
 from syncer.services import approve
+from syncer.tasks import queue_webhooks
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 TRIES = 5
@@ -79,6 +80,7 @@ class Command(BaseCommand):
             self.refuse_taken_ports()
             connections = self.set_up()
             self.bring_in_sync(connections)
+            queue_webhooks(SYSTEM.now())  # the worker would within a minute
             self.sum_up(connections, SYSTEM.monotonic() - began)
             news = [News(connection, self.say, SYSTEM) for connection in connections]
             while True:

@@ -43,8 +43,9 @@ def unsubscribe_lines(mail: Connection, apps: StandIns, sync: str) -> list[str]:
     if reader is None:
         return []
     return [
-        "Unsubscribe somebody in Mailchimp: the contact in Salesmate gets the tag PieSync Unsubscribes. Take the tag",
-        "away there, and it stays away; nothing that is done in Salesmate ever subscribes anybody.",
+        "Unsubscribe somebody in Mailchimp, which calls the portal (a webhook): once Salesmate is free, the contact",
+        "there gets the tag PieSync Unsubscribes, mostly in seconds; at once by the last line. Take the tag away in",
+        "Salesmate, and it stays away; nothing that is done there ever subscribes anybody.",
         f"  curl -X POST {apps.mailchimp.member(str(reader.values['email_address']))}/unsubscribe",
         f"{sync} '{mail}'",
     ]

@@ -81,6 +81,7 @@ def environment(folder: Path, given: Mapping[str, str], env_file: Path) -> dict[
         "GOOGLE_CONTACTS_CALLS_PER_HOUR": str(CALLS_PER_HOUR),
         **MailchimpServer(folder, int(values["DEMO_MAILCHIMP_PORT"])).settings(),
         "ALLOW_PRIVATE_HOSTS": "true",
+        "PORTAL_URL": f"http://127.0.0.1:{values['PORT']}",
         "DEBUG": "false",
         "HTTPS": "false",
         # Short slices, so that Ctrl-C and a new start never wait long for one.

@@ -19,6 +19,7 @@ from syncer.connectors.wire import World
 
 NOT_AUTHORISED: Final = "This account has neither an API key nor been authorised. Enter a key, or press the button."
 NOT_A_RECORD: Final = "This is not the id of a Mailchimp contact. Start a full pass of this account."
+NOT_A_HOOK: Final = "This is not the id of a Mailchimp webhook. Remove it on Mailchimp's own pages."
 MOST_PAGES: Final = 100
 READ: Final = Request()
 WRITE: Final = Request(changes_data=True)
@@ -116,6 +117,20 @@ class Client:
         """Up to 500 at once: those that are there are changed, or all are new. A write: never repeated."""
         body = {"members": list(members), "update_existing": update, "sync_tags": False}
         return self._mapping("POST", f"/lists/{checked_list(book)}", {}, body, WRITE)
+
+    # Webhooks
+
+    def hooks(self, book: str) -> Sequence[Mapping[str, Any]]:
+        return dicts(self._mapping("GET", f"/lists/{checked_list(book)}/webhooks", {}).get("webhooks"))
+
+    def add_hook(self, book: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._mapping("POST", f"/lists/{checked_list(book)}/webhooks", {}, body, WRITE)
+
+    def remove_hook(self, book: str, hook: str) -> None:
+        """Raises RecordGone."""
+        if wire.HOOK_ID.fullmatch(hook) is None:
+            raise Rejected(NOT_A_HOOK)
+        errors.answer(self._send("DELETE", f"/lists/{checked_list(book)}/webhooks/{hook}"), WRITE_MEMBER)
 
     # Sending
 

@@ -1,7 +1,8 @@
 """Mailchimp: the members of audiences, through the Marketing API. README.md says what the API is known to do, and what
 is assumed of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar, Final
 
 from syncer.connectors.base import (
@@ -10,6 +11,8 @@ from syncer.connectors.base import (
     BookInfo,
     Capabilities,
     Field,
+    Heard,
+    Hook,
     Identity,
     Input,
     Meter,
@@ -23,7 +26,7 @@ from syncer.connectors.base import (
     WriteResult,
 )
 from syncer.connectors.http import REAL_WORLD
-from syncer.connectors.mailchimp import fields, passes, wire
+from syncer.connectors.mailchimp import fields, passes, webhooks, wire
 from syncer.connectors.mailchimp.batch import Batch
 from syncer.connectors.mailchimp.client import Client
 from syncer.connectors.mailchimp.reader import Reader
@@ -74,6 +77,7 @@ class Mailchimp:
             delta=True,
             tags=True,
             unsubscribes=True,
+            webhooks=True,
             read_batch=wire.BATCH,
             write_batch=wire.BATCH,
         ),
@@ -156,3 +160,13 @@ class Mailchimp:
 
     def write(self, book: str, writes: Sequence[Write]) -> Iterator[WriteResult]:
         return Batch(self._reader, book, writes).run()
+
+    def listen(self, book: str, url: str) -> Hook:
+        return webhooks.listen(self._client, book, url)
+
+    def stop_listening(self, book: str, hook_id: str) -> None:
+        webhooks.stop(self._client, book, hook_id)
+
+    @staticmethod
+    def heard(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> Heard:
+        return webhooks.heard(headers, body, secret, now)

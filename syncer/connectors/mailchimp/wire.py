@@ -16,6 +16,7 @@ Item = TypeVar("Item")
 DATA_CENTRE: Final = re.compile(r"[a-z]{2,4}[0-9]{1,3}")
 LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,40}")
 CONTACT_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+HOOK_ID: Final = re.compile(r"[0-9A-Za-z]{1,40}")
 BATCH: Final = 500
 OVERLAP: Final = timedelta(minutes=5, seconds=2)
 """ENGINE.md 2: at least five minutes, and twice the granularity of Mailchimp's stamps, a second."""
