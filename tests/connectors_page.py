@@ -1,10 +1,13 @@
 """The tables of docs/connectors.md, made from the registry. `python -m tests.connectors_page --write` fills them in."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
+
+import django
 
 from connections.fieldtypes import default_lines
 from syncer.connectors.base import App, Field, Role
@@ -123,8 +126,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    import django
-
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     text = PAGE.read_text(encoding="utf-8")
     if "--write" in sys.argv:

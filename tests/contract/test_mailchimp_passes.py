@@ -30,6 +30,19 @@ def test_a_full_pass_shows_the_archived_too_and_its_count_proves_it(found: Bench
     assert found.calls() == ["GET members"] * 3
 
 
+@pytest.mark.proves("E2 complete")
+@pytest.mark.parametrize("full", [True, False])
+def test_where_archived_ones_are_among_everybody_a_pass_is_proven_too(found: Bench, full: bool) -> None:
+    """No source says whether they are."""
+    found.app.levers.archived_listed = True
+    cursor = "" if full else whole_pass(found.connector(assumed=SMALL))[-1].finish
+    people = found.members(7)
+    found.audience.person_archives(people[0])
+    pages = whole_pass(found.connector(assumed=SMALL), cursor)
+    assert set(ids(pages)) == set(people)
+    assert pages[-1].total == (7 if full else None)
+
+
 @pytest.mark.proves("E2 complete", "I26")
 @pytest.mark.parametrize("what", ["archives", "deletes", "adds"])
 def test_a_pass_during_which_the_audience_moves_proves_nothing(found: Bench, what: str) -> None:

@@ -30,7 +30,8 @@ EVERYBODY, APART = "", wire.ARCHIVED
 class Cursor:
     """Where a pass is. `part`: who is listed, the archived ones last. `began`: the server's time at the first page, ""
     where it did not say. `newest`: the newest stamp seen. `since` of a delta: what is asked for now; `from_`: what it
-    began with. `total` and `moved`: Mailchimp's counts of a full pass, and whether one changed while it was listed."""
+    began with. `total` and `moved`: Mailchimp's counts of a full pass, and whether one changed while it was listed.
+    `mixed`: archived ones were among everybody, so that they are not listed apart."""
 
     full: bool
     part: str = EVERYBODY
@@ -42,6 +43,7 @@ class Cursor:
     total: int = 0
     first: int = -1
     moved: bool = False
+    mixed: bool = False
 
 
 START: Final = Cursor(full=True)
@@ -76,7 +78,7 @@ def next_page(reader: Reader, book: str, cursor: Cursor, asked: Sequence[str]) -
     if after is not None:
         return Page(records, write(after), done=False)
     cursor = replace(cursor, total=cursor.total + (listed.total or 0))
-    if cursor.part == EVERYBODY and reader.client.assumed.archived_apart:
+    if cursor.part == EVERYBODY and not cursor.mixed:
         after = replace(cursor, part=APART, offset=0, since=cursor.from_, first=-1)
         return Page(records, write(after), done=False)
     return last_page(reader, book, cursor, records)
@@ -96,7 +98,15 @@ def seen(cursor: Cursor, listed: Listed) -> Cursor:
     began = cursor.began or (stamp(listed.at) if listed.at is not None else "")
     total = listed.total if listed.total is not None else -1
     first = cursor.first if cursor.first != -1 else total
-    return replace(cursor, newest=newest, began=began, first=first, moved=cursor.moved or first != total or total < 0)
+    mixed = cursor.part == EVERYBODY and any(member.get("status") == APART for member in listed.members)
+    return replace(
+        cursor,
+        newest=newest,
+        began=began,
+        first=first,
+        moved=cursor.moved or first != total or total < 0,
+        mixed=cursor.mixed or mixed,
+    )
 
 
 def following_full(cursor: Cursor, listed: Listed, page: int) -> Cursor | None:

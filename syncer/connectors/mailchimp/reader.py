@@ -134,7 +134,7 @@ class Reader:
             return None
         since = wire.stamp(known.until - MARGIN)
         times: list[datetime | None] = []
-        for status in ({}, {"status": wire.ARCHIVED}) if self.client.assumed.archived_apart else ({},):
+        for status in ({}, {"status": wire.ARCHIVED}):
             offset = 0
             while True:
                 asked = {"since_last_changed": since, "sort_field": "last_changed", "sort_dir": "ASC", **status}

@@ -38,12 +38,11 @@ NO_BOOK: Final = "This is not the id of a Mailchimp audience. Choose the audienc
 
 @dataclass(frozen=True)
 class Assumed:
-    """What no primary source says (README.md tells the sources of each). `archived_apart`: a listing without a status
-    leaves archived members out. `update_in_batches`: a batch with update_existing takes members without a status, and
-    leaves theirs alone. `batch_tags`: a batch takes the tags of new members. `tags_shown`: so many tags at most stand
-    in a member; all of them are asked for apart. `page`: so many rows are asked for at once."""
+    """What no primary source says (README.md tells the sources of each). `update_in_batches`: a batch with
+    update_existing takes members without a status, and leaves theirs alone. `batch_tags`: a batch takes the tags of new
+    members. `tags_shown`: so many tags at most stand in a member; all of them are asked for apart. `page`: so many rows
+    are asked for at once."""
 
-    archived_apart: bool = True
     update_in_batches: bool = True
     batch_tags: bool = True
     tags_shown: int = 50
