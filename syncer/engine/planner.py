@@ -168,12 +168,10 @@ def tag_set(tags: Value, policy: Policy) -> frozenset[str]:
 
 def decide_line(line: Line, shadow: Sequence[Value] | None, left: Maybe, right: Maybe, policy: Policy) -> Decision:
     """The table of DESIGN.md 8 for one line."""
-    if line.is_consent:
-        return latch(line, left, right)
     if shadow is None:
         if left is ABSENT or right is ABSENT:
             return Decision(note="not read yet")
-        return first_merge(line, left, right, policy)
+        return latch(line, left, right) if line.is_consent else first_merge(line, left, right, policy)
     absent = {"left": left is ABSENT, "right": right is ABSENT}
     now: dict[SideName, Value] = {
         "left": shadow[0] if left is ABSENT else left,
@@ -185,6 +183,8 @@ def decide_line(line: Line, shadow: Sequence[Value] | None, left: Maybe, right: 
     }
     if line.is_tags:
         decision = merge_tags(line, shadow, now["left"], now["right"], policy)
+    elif line.is_consent:
+        decision = latch(line, now["left"], now["right"])
     elif not changed["left"] and not changed["right"]:
         return Decision()
     elif changed["left"] and changed["right"]:
@@ -209,11 +209,9 @@ def first_merge(line: Line, left: Value, right: Value, policy: Policy) -> Decisi
     return settle(line, now, policy)
 
 
-def latch(line: Line, left: Maybe, right: Maybe) -> Decision:
+def latch(line: Line, left: Value, right: Value) -> Decision:
     """An opt-out of either side is one of both, whatever either showed before; nothing else of consent travels. Where
     the other side holds no member any more there is nobody to opt out."""
-    if left is ABSENT or right is ABSENT:
-        return Decision(note="not read yet")
     now: dict[SideName, Value] = {"left": left, "right": right}
     out: list[SideName] = [side for side, value in now.items() if opted_out(value)]
     if len(out) != 1 or now[other(out[0])] == ARCHIVED:

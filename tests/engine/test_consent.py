@@ -10,8 +10,10 @@ from connections import services
 from connections.models import FieldMapping
 from connections.services import Refused
 from syncer.engine.consent import remember_opt_outs
+from syncer.engine.planner import Line, Policy, decide_line
+from syncer.engine.values import ABSENT
 from syncer.models import AccountLease, Book, Hold, Link, OptOut, SyncLog
-from tests.engine.app import MARKETING
+from tests.engine.app import MARKETING, STATUS
 from tests.engine.memory import Crash, MemoryApp
 from tests.engine.world import ANNA, World, make_world
 
@@ -324,6 +326,17 @@ def test_a_new_member_takes_its_status_from_the_other_list(db: None, source: str
     member(world, source)
     world.settle()
     assert only(world.right)["status"] == expected
+
+
+def test_a_status_that_was_not_read_counts_as_it_was_and_is_not_written_over() -> None:
+    line = Line("status", STATUS, STATUS, frozenset({"left", "right"}))
+    seen = ["subscribed", "subscribed"]
+    assert decide_line(line, None, ABSENT, "unsubscribed", Policy()).note == "not read yet"
+    assert decide_line(line, seen, ABSENT, "subscribed", Policy()).writes == ()
+    out = decide_line(line, seen, ABSENT, "unsubscribed", Policy())
+    assert (out.writes, out.note) == ((), "not read yet"), "nobody writes over what nobody has seen"
+    (way, write) = decide_line(line, ["unsubscribed", "subscribed"], ABSENT, "subscribed", Policy()).writes[0]
+    assert (way, write.value) == ("right", "unsubscribed")
 
 
 def test_who_comes_back_on_one_list_alone_is_out_again(db: None) -> None:
